@@ -1,0 +1,2 @@
+/** True in tests and `bun run`, false in the built executable, where the bundler drops what it guards. */
+declare const CHECKED: boolean;

@@ -1,0 +1,537 @@
+// key-index.ts: the keys of one shard, 16 databases, as an extendible hash of small leaves. One leaf grows or splits at a
+// time (some 600 keys, well under a millisecond), so no insert ever waits for the whole table.
+// The shape follows Dash (Lu et al., VLDB 2020) and Dragonfly's docs/dashtable.md: fingerprinted buckets of one cache
+// line, balanced between a home bucket and its neighbour, with a stash for what fits neither.
+//
+// Directory, one a database: 2^depth u32 handles of leaves, indexed by the top `depth` bits of key.high.
+// Leaf: 64-byte blocks. Block 0 is the header, then R = blocks - 5 regular buckets, then 4 stash buckets.
+//   sizes: 46 blocks (540 slots) and 64 blocks (756 slots)
+//   header  0 u32 depth in bits 0-7, blocks in bits 8-15     4 u32 prefix (the top `depth` bits of every key's high)
+//           8 u32 live slots                                16 f64 no record here is due before this (Infinity: none)
+// Bucket: 0 u32 header, bit 29: a key at home here is in the stash
+//         4 u8[12] tags, 0 = empty                         16 u32[12] handles
+// Home of a key: position = (low >>> 8) & 4095, bucket = (position * R) >>> 12. The map is monotone in position, so the
+// order of a scan survives growth. Tag: low & 255, with 0 read as 1.
+//
+// Invariants: every key is in its home bucket, the next one (cyclic) or the stash; a key in the stash has bit 29 set at
+// its home; live equals the tags that are not 0; a leaf of depth d stands in 2^(D-d) directory entries in a row.
+// Who writes: whoever holds the shard's lock. Readers without it validate afterwards: every loop here is bounded and
+// every handle leads into a mapped segment or throws RangeError.
+// On the data path: find, insert and remove allocate nothing. Neighbours: record.ts, allocator.ts; used by shard.ts.
+import { type Allocator, Handle } from "../memory/allocator.ts";
+import { assert } from "../memory/assert.ts";
+import { hashBytes, hashHigh, hashLow } from "../memory/hash.ts";
+import type { Key } from "../memory/key.ts";
+import { deadlineAt, keyBytesAt, keyMatches, keyStartAt } from "../memory/record.ts";
+import type { Region } from "../memory/region.ts";
+
+const enum Leaf {
+  SmallBlocks = 46,
+  LargeBlocks = 64,
+  BlockBytes = 64,
+  StashBuckets = 4,
+  Overhead = 5, // header and stash blocks
+  Slots = 12,
+  StashBit = 1 << 29,
+  PrefixWord = 1,
+  LiveWord = 2,
+  DeadlineF64 = 2,
+  TagWords = 1, // u32 offset of the tags in a bucket
+  HandleWords = 4,
+}
+
+/** i32 words of one database's root, in the shard's superblock. */
+export const enum Root {
+  Directory = 0,
+  Depth = 1,
+  Keys = 2,
+  Deadlines = 3,
+  Words = 4,
+}
+
+const MAX_DEPTH = 22;
+export const POSITIONS = 4096;
+
+function ctz(word: number): number {
+  return 31 - Math.clz32(word & -word);
+}
+
+export class KeyIndex {
+  /** Where `find` found or `insert` put the key: region and u32 word of its handle. Valid until the next change. */
+  foundRegion: Region;
+  foundWord = 0;
+  private foundLeaf = 0; // u32 word of the leaf's header, in foundRegion
+  private foundTag = 0; // byte offset of the tag
+
+  /** `roots`: i32 word in `superblock` where the roots of the databases begin. */
+  constructor(
+    private readonly allocator: Allocator,
+    private readonly superblock: Region,
+    private readonly roots: number,
+  ) {
+    this.foundRegion = superblock;
+  }
+
+  keys(db: number): number {
+    return this.superblock.i32[this.roots + db * Root.Words + Root.Keys]!;
+  }
+
+  /** How many keys of a database have a deadline. */
+  deadlines(db: number): number {
+    return this.superblock.i32[this.roots + db * Root.Words + Root.Deadlines]!;
+  }
+
+  addDeadlines(db: number, change: number): void {
+    const word = this.roots + db * Root.Words + Root.Deadlines;
+    this.superblock.i32[word] = this.superblock.i32[word]! + change;
+  }
+
+  swap(a: number, b: number): void {
+    const { i32 } = this.superblock;
+    for (let i = 0; i < Root.Words; i++) {
+      const left = this.roots + a * Root.Words + i;
+      const right = this.roots + b * Root.Words + i;
+      const kept = i32[left]!;
+      i32[left] = i32[right]!;
+      i32[right] = kept;
+    }
+  }
+
+  /** Forgets a database without freeing anything: for a shard whose allocator was reset. */
+  forget(db: number): void {
+    const root = this.roots + db * Root.Words;
+    this.superblock.i32.fill(0, root, root + Root.Words);
+  }
+
+  /** The handle of the key's record, 0 when absent. */
+  find(db: number, key: Key): number {
+    const root = this.roots + db * Root.Words;
+    const { u32: heads } = this.superblock;
+    const directory = heads[root + Root.Directory]!;
+    if (directory === 0) return 0;
+    const depth = heads[root + Root.Depth]!;
+    const entry = depth === 0 ? 0 : key.high >>> (32 - depth);
+    const { allocator } = this;
+    const leaf =
+      allocator.regionOf(directory).u32[(directory & Handle.GranuleMask) * 2 + entry]!;
+    const region = allocator.regionOf(leaf);
+    const { u32 } = region;
+    const header = (leaf & Handle.GranuleMask) * 2;
+    const regular = ((u32[header]! >>> 8) & 255) - Leaf.Overhead;
+    const home = (((key.low >>> 8) & 4095) * regular) >>> 12;
+    const tag = key.low & 255 || 1;
+    const bucket = header + ((1 + home) << 4);
+    let found = this.probe(region, bucket, tag, key, header);
+    if (found !== 0) return found;
+    const next = header + ((home + 1 === regular ? 1 : 2 + home) << 4);
+    found = this.probe(region, next, tag, key, header);
+    if (found !== 0 || (u32[bucket]! & Leaf.StashBit) === 0) return found;
+    for (let i = 1; i <= Leaf.StashBuckets; i++) {
+      found = this.probe(region, header + ((regular + i) << 4), tag, key, header);
+      if (found !== 0) return found;
+    }
+    return 0;
+  }
+
+  private probe(region: Region, bucket: number, tag: number, key: Key, leaf: number): number {
+    const { u32 } = region;
+    const pattern = Math.imul(tag, 0x01010101);
+    for (let word = 0; word < 3; word++) {
+      // Bytes equal to the tag become 0; the classic test marks zero bytes (and may mark a false one above a true one).
+      const difference = u32[bucket + Leaf.TagWords + word]! ^ pattern;
+      let matches = (difference - 0x01010101) & ~difference & 0x80808080;
+      while (matches !== 0) {
+        const slot = (word << 2) + (ctz(matches) >> 3);
+        const handle = u32[bucket + Leaf.HandleWords + slot]!;
+        if (handle !== 0) {
+          const record = this.allocator.regionOf(handle);
+          const at = (handle & Handle.GranuleMask) << Handle.GranuleShift;
+          if (keyMatches(record, at, key.region, key.start, key.bytes)) {
+            this.foundRegion = region;
+            this.foundWord = bucket + Leaf.HandleWords + slot;
+            this.foundLeaf = leaf;
+            this.foundTag = ((bucket + Leaf.TagWords) << 2) + slot;
+            return handle;
+          }
+        }
+        matches &= matches - 1;
+      }
+    }
+    return 0;
+  }
+
+  /** Points what `find` just found at another record of the same key. */
+  replaceFound(handle: number): void {
+    this.foundRegion.u32[this.foundWord] = handle;
+  }
+
+  /** Tells the leaf of what was just found or inserted that a record there is due at `deadlineMs`. */
+  noteDeadline(deadlineMs: number): void {
+    const { f64 } = this.foundRegion;
+    const word = (this.foundLeaf >> 1) + Leaf.DeadlineF64;
+    if (deadlineMs < f64[word]!) f64[word] = deadlineMs;
+  }
+
+  /** Removes what `find` just found. The record itself is the caller's to free. */
+  removeFound(db: number): void {
+    const { foundRegion, foundLeaf } = this;
+    foundRegion.u8[this.foundTag] = 0;
+    foundRegion.u32[this.foundWord] = 0;
+    foundRegion.u32[foundLeaf + Leaf.LiveWord] = foundRegion.u32[foundLeaf + Leaf.LiveWord]! - 1;
+    const keys = this.roots + db * Root.Words + Root.Keys;
+    this.superblock.i32[keys] = this.superblock.i32[keys]! - 1;
+  }
+
+  /** Adds a key known to be absent. False, and nothing changed, when there is no memory to grow into. */
+  insert(db: number, key: Key, handle: number): boolean {
+    const root = this.roots + db * Root.Words;
+    const { u32: heads } = this.superblock;
+    if (heads[root + Root.Directory] === 0 && !this.createRoot(root)) return false;
+    for (;;) {
+      const leaf = this.leafFor(root, key.high);
+      if (this.place(leaf, key.low, handle)) {
+        heads[root + Root.Keys] = heads[root + Root.Keys]! + 1;
+        return true;
+      }
+      if (!this.growLeaf(root, leaf)) return false;
+    }
+  }
+
+  private createRoot(root: number): boolean {
+    const directory = this.allocator.allocate(16);
+    if (directory === 0) return false;
+    const leaf = this.newLeaf(Leaf.SmallBlocks, 0, 0);
+    if (leaf === 0) {
+      this.allocator.free(directory);
+      return false;
+    }
+    this.allocator.regionOf(directory).u32[(directory & Handle.GranuleMask) * 2] = leaf;
+    const { u32 } = this.superblock;
+    u32[root + Root.Directory] = directory;
+    u32[root + Root.Depth] = 0;
+    return true;
+  }
+
+  private leafFor(root: number, high: number): number {
+    const { u32 } = this.superblock;
+    const directory = u32[root + Root.Directory]!;
+    const depth = u32[root + Root.Depth]!;
+    const entry = depth === 0 ? 0 : high >>> (32 - depth);
+    return this.allocator.regionOf(directory).u32[(directory & Handle.GranuleMask) * 2 + entry]!;
+  }
+
+  private newLeaf(blocks: number, depth: number, prefix: number): number {
+    const leaf = this.allocator.allocate(blocks * Leaf.BlockBytes);
+    if (leaf === 0) return 0;
+    const { u32, f64 } = this.allocator.regionOf(leaf);
+    const header = (leaf & Handle.GranuleMask) * 2;
+    u32.fill(0, header, header + blocks * 16);
+    u32[header] = depth | (blocks << 8);
+    u32[header + Leaf.PrefixWord] = prefix;
+    f64[(header >> 1) + Leaf.DeadlineF64] = Number.POSITIVE_INFINITY;
+    return leaf;
+  }
+
+  /** Index of an empty slot of a bucket, -1 when it is full. */
+  private emptySlot(u32: Uint32Array, bucket: number): number {
+    for (let word = 0; word < 3; word++) {
+      const tags = u32[bucket + Leaf.TagWords + word]!;
+      const empty = (tags - 0x01010101) & ~tags & 0x80808080;
+      if (empty !== 0) return (word << 2) + (ctz(empty) >> 3); // the lowest mark is never a false one
+    }
+    return -1;
+  }
+
+  private emptyCount(u32: Uint32Array, bucket: number): number {
+    let count = 0;
+    for (let slot = 0; slot < Leaf.Slots; slot++) if (u32[bucket + Leaf.HandleWords + slot] === 0) count++;
+    return count;
+  }
+
+  private place(leaf: number, low: number, handle: number): boolean {
+    const region = this.allocator.regionOf(leaf);
+    const { u32 } = region;
+    const header = (leaf & Handle.GranuleMask) * 2;
+    const regular = ((u32[header]! >>> 8) & 255) - Leaf.Overhead;
+    const home = (((low >>> 8) & 4095) * regular) >>> 12;
+    const homeBucket = header + ((1 + home) << 4);
+    const nextBucket = header + ((home + 1 === regular ? 1 : 2 + home) << 4);
+    let bucket = this.emptyCount(u32, homeBucket) >= this.emptyCount(u32, nextBucket) ? homeBucket : nextBucket;
+    let slot = this.emptySlot(u32, bucket);
+    for (let i = 1; slot < 0 && i <= Leaf.StashBuckets; i++) {
+      bucket = header + ((regular + i) << 4);
+      slot = this.emptySlot(u32, bucket);
+      if (slot >= 0) u32[homeBucket] = u32[homeBucket]! | Leaf.StashBit;
+    }
+    if (slot < 0) return false;
+    const tagAt = ((bucket + Leaf.TagWords) << 2) + slot;
+    region.u8[tagAt] = low & 255 || 1;
+    u32[bucket + Leaf.HandleWords + slot] = handle;
+    u32[header + Leaf.LiveWord] = u32[header + Leaf.LiveWord]! + 1;
+    this.foundRegion = region;
+    this.foundWord = bucket + Leaf.HandleWords + slot;
+    this.foundLeaf = header;
+    this.foundTag = tagAt;
+    return true;
+  }
+
+  /** Makes room where `leaf` is: the larger size first, then two of the smaller. False when memory is out. */
+  private growLeaf(root: number, leaf: number): boolean {
+    const { allocator } = this;
+    const { u32: heads } = this.superblock;
+    const { u32, f64 } = allocator.regionOf(leaf);
+    const header = (leaf & Handle.GranuleMask) * 2;
+    const depth = u32[header]! & 255;
+    const blocks = (u32[header]! >>> 8) & 255;
+    const prefix = u32[header + Leaf.PrefixWord]!;
+    const deadline = f64[(header >> 1) + Leaf.DeadlineF64]!;
+    if (blocks === Leaf.SmallBlocks) {
+      const larger = this.newLeaf(Leaf.LargeBlocks, depth, prefix);
+      if (larger === 0) return false;
+      this.setDeadline(larger, deadline);
+      this.redistribute(leaf, larger, larger, 0);
+      this.pointDirectory(root, depth, prefix, larger);
+      allocator.free(leaf);
+      return true;
+    }
+    if (depth >= MAX_DEPTH) return false;
+    const low = this.newLeaf(Leaf.SmallBlocks, depth + 1, prefix << 1);
+    if (low === 0) return false;
+    const high = this.newLeaf(Leaf.SmallBlocks, depth + 1, (prefix << 1) | 1);
+    if (high === 0 || (depth === heads[root + Root.Depth]! && !this.doubleDirectory(root))) {
+      allocator.free(low);
+      if (high !== 0) allocator.free(high);
+      return false;
+    }
+    this.setDeadline(low, deadline);
+    this.setDeadline(high, deadline);
+    this.redistribute(leaf, low, high, depth);
+    this.pointDirectory(root, depth + 1, prefix << 1, low);
+    this.pointDirectory(root, depth + 1, (prefix << 1) | 1, high);
+    allocator.free(leaf);
+    return true;
+  }
+
+  private setDeadline(leaf: number, deadline: number): void {
+    this.allocator.regionOf(leaf).f64[(leaf & Handle.GranuleMask) + Leaf.DeadlineF64] = deadline;
+  }
+
+  /** Moves every key of `leaf` to `low`, or to `high` where the bit after the first `depth` of its hash is set. */
+  private redistribute(leaf: number, low: number, high: number, depth: number): void {
+    const { allocator } = this;
+    const { u32 } = allocator.regionOf(leaf);
+    const header = (leaf & Handle.GranuleMask) * 2;
+    const blocks = (u32[header]! >>> 8) & 255;
+    for (let block = 1; block < blocks; block++)
+      for (let slot = 0; slot < Leaf.Slots; slot++) {
+        const handle = u32[header + (block << 4) + Leaf.HandleWords + slot]!;
+        if (handle === 0) continue;
+        this.hashRecord(handle);
+        const target = low !== high && ((hashHigh >>> (31 - depth)) & 1) === 1 ? high : low;
+        // Twice the keys would have to share one half for this to fail; the caller then grows that half.
+        const placed = this.place(target, hashLow, handle);
+        assert(placed, "a leaf's keys fit its successors");
+      }
+  }
+
+  private hashRecord(handle: number): void {
+    const region = this.allocator.regionOf(handle);
+    const at = (handle & Handle.GranuleMask) << Handle.GranuleShift;
+    hashBytes(region, keyStartAt(region, at), keyBytesAt(region, at));
+  }
+
+  private doubleDirectory(root: number): boolean {
+    const { allocator } = this;
+    const { u32: heads } = this.superblock;
+    const depth = heads[root + Root.Depth]!;
+    const larger = allocator.allocate(8 << depth);
+    if (larger === 0) return false;
+    const old = heads[root + Root.Directory]!;
+    const from = allocator.regionOf(old).u32;
+    const to = allocator.regionOf(larger).u32;
+    const source = (old & Handle.GranuleMask) * 2;
+    const target = (larger & Handle.GranuleMask) * 2;
+    for (let i = (1 << depth) - 1; i >= 0; i--) {
+      to[target + 2 * i] = from[source + i]!;
+      to[target + 2 * i + 1] = from[source + i]!;
+    }
+    heads[root + Root.Directory] = larger;
+    heads[root + Root.Depth] = depth + 1;
+    allocator.free(old);
+    return true;
+  }
+
+  private pointDirectory(root: number, depth: number, prefix: number, leaf: number): void {
+    const { u32: heads } = this.superblock;
+    const directory = heads[root + Root.Directory]!;
+    const spread = heads[root + Root.Depth]! - depth;
+    const start = (directory & Handle.GranuleMask) * 2 + (prefix << spread);
+    this.allocator.regionOf(directory).u32.fill(leaf, start, start + (1 << spread));
+  }
+
+  /** How many directory entries a database has: 0 when it is empty. */
+  directorySize(db: number): number {
+    const { u32 } = this.superblock;
+    const root = this.roots + db * Root.Words;
+    return u32[root + Root.Directory] === 0 ? 0 : 1 << u32[root + Root.Depth]!;
+  }
+
+  /** Handle of the leaf at a directory entry. */
+  leafAt(db: number, entry: number): number {
+    const directory = this.superblock.u32[this.roots + db * Root.Words + Root.Directory]!;
+    return this.allocator.regionOf(directory).u32[(directory & Handle.GranuleMask) * 2 + entry]!;
+  }
+
+  /** Directory entries from `entry` on that lead to the same leaf, `entry` being its first. */
+  leafSpan(db: number, entry: number): number {
+    const leaf = this.leafAt(db, entry);
+    const depth = this.allocator.regionOf(leaf).u32[(leaf & Handle.GranuleMask) * 2]! & 255;
+    return 1 << (this.superblock.u32[this.roots + db * Root.Words + Root.Depth]! - depth);
+  }
+
+  /** Frees the directory of a database whose leaves are freed. */
+  freeDirectory(db: number): void {
+    const directory = this.superblock.u32[this.roots + db * Root.Words + Root.Directory]!;
+    if (directory !== 0) this.allocator.free(directory);
+  }
+
+  /** Appends the handles of a leaf to `into`. */
+  collectLeaf(leaf: number, into: number[]): void {
+    const { u32 } = this.allocator.regionOf(leaf);
+    const header = (leaf & Handle.GranuleMask) * 2;
+    const blocks = (u32[header]! >>> 8) & 255;
+    for (let block = 1; block < blocks; block++)
+      for (let slot = 0; slot < Leaf.Slots; slot++) {
+        const handle = u32[header + (block << 4) + Leaf.HandleWords + slot]!;
+        if (handle !== 0) into.push(handle);
+      }
+  }
+
+  /** The handle in a slot drawn uniformly, 0 when it is empty. `chance1` and `chance2` are in [0, 1). */
+  drawSlot(db: number, chance1: number, chance2: number): number {
+    const leaf = this.leafAt(db, Math.floor(chance1 * this.directorySize(db)));
+    const { u32 } = this.allocator.regionOf(leaf);
+    const header = (leaf & Handle.GranuleMask) * 2;
+    // Over the larger size for both, or keys of small leaves would be drawn more often.
+    const slot = Math.floor(chance2 * (Leaf.LargeBlocks - 1) * Leaf.Slots);
+    const block = 1 + Math.floor(slot / Leaf.Slots);
+    if (block >= ((u32[header]! >>> 8) & 255)) return 0;
+    return u32[header + (block << 4) + Leaf.HandleWords + (slot % Leaf.Slots)]!;
+  }
+
+  /** The earliest time at which a record of the leaf may be due. Infinity when none has a deadline. */
+  leafDeadline(leaf: number): number {
+    return this.allocator.regionOf(leaf).f64[(leaf & Handle.GranuleMask) + Leaf.DeadlineF64]!;
+  }
+
+  /** Recomputes leafDeadline from the records that are there. */
+  refreshLeafDeadline(leaf: number): void {
+    const handles: number[] = [];
+    this.collectLeaf(leaf, handles);
+    let earliest = Number.POSITIVE_INFINITY;
+    for (const handle of handles) {
+      const at = (handle & Handle.GranuleMask) << Handle.GranuleShift;
+      const deadline = deadlineAt(this.allocator.regionOf(handle), at);
+      if (deadline !== 0 && deadline < earliest) earliest = deadline;
+    }
+    this.setDeadline(leaf, earliest);
+  }
+
+  /** One step of a scan: appends the handles of all keys whose hash lies under `path` (1 << depth | prefix) and whose
+   *  position lies in [position, the position that comes back). A key's place in this order depends on its hash alone,
+   *  so a key present throughout a scan is met however leaves grow meanwhile. POSITIONS means the path is done. */
+  scanStep(db: number, path: number, position: number, into: number[]): number {
+    const size = this.directorySize(db);
+    if (size === 0) return POSITIONS;
+    const globalDepth = 31 - Math.clz32(size);
+    const pathDepth = 31 - Math.clz32(path);
+    const prefix = path - (1 << pathDepth);
+    let entry = pathDepth <= globalDepth ? prefix << (globalDepth - pathDepth) : prefix >>> (pathDepth - globalDepth);
+    const end = pathDepth <= globalDepth ? (prefix + 1) << (globalDepth - pathDepth) : entry + 1;
+    let until = 0;
+    while (entry < end) {
+      const leaf = this.leafAt(db, entry);
+      const { u32 } = this.allocator.regionOf(leaf);
+      const header = (leaf & Handle.GranuleMask) * 2;
+      const depth = u32[header]! & 255;
+      const regular = ((u32[header]! >>> 8) & 255) - Leaf.Overhead;
+      const first = (position * regular) >>> 12;
+      if (until === 0) until = Math.ceil(((first + 1) * POSITIONS) / regular);
+      const last = ((until - 1) * regular) >>> 12;
+      for (let home = first; home <= last + 1; home++)
+        this.scanBucket(header + ((1 + (home % regular)) << 4), u32, path, position, until, into);
+      for (let i = 1; i <= Leaf.StashBuckets; i++)
+        this.scanBucket(header + ((regular + i) << 4), u32, path, position, until, into);
+      entry = ((entry >>> (globalDepth - depth)) + 1) << (globalDepth - depth);
+    }
+    return Math.min(until, POSITIONS);
+  }
+
+  private scanBucket(bucket: number, u32: Uint32Array, path: number, from: number, until: number, into: number[]): void {
+    const depth = 31 - Math.clz32(path);
+    for (let slot = 0; slot < Leaf.Slots; slot++) {
+      const handle = u32[bucket + Leaf.HandleWords + slot]!;
+      if (handle === 0) continue;
+      this.hashRecord(handle);
+      const position = (hashLow >>> 8) & 4095;
+      if (position < from || position >= until) continue;
+      if (depth > 0 && ((1 << depth) | (hashHigh >>> (32 - depth))) !== path) continue;
+      into.push(handle);
+    }
+  }
+
+  /** The path after `path` in a scan, 0 when it was the last. */
+  nextPath(db: number, path: number): number {
+    const depth = 31 - Math.clz32(path);
+    const next = path + 1;
+    if (next === 2 << depth) return 0;
+    return this.pathFrom(db, (next - (1 << depth)) * 2 ** (32 - depth));
+  }
+
+  /** The path of the leaf that holds the hash `high` (0 .. 2^32 - 1). */
+  pathFrom(db: number, high: number): number {
+    const size = this.directorySize(db);
+    if (size === 0) return 1;
+    const globalDepth = 31 - Math.clz32(size);
+    const leaf = this.leafAt(db, globalDepth === 0 ? 0 : high >>> (32 - globalDepth));
+    const { u32 } = this.allocator.regionOf(leaf);
+    const depth = u32[(leaf & Handle.GranuleMask) * 2]! & 255;
+    return depth === 0 ? 1 : (1 << depth) | (high >>> (32 - depth));
+  }
+
+  /** Every invariant of this file for one database, O(keys): for tests. */
+  check(db: number): void {
+    let keys = 0;
+    for (let entry = 0; entry < this.directorySize(db); entry += this.leafSpan(db, entry)) {
+      const leaf = this.leafAt(db, entry);
+      const { u32, u8 } = this.allocator.regionOf(leaf);
+      const header = (leaf & Handle.GranuleMask) * 2;
+      const depth = u32[header]! & 255;
+      const blocks = (u32[header]! >>> 8) & 255;
+      const regular = blocks - Leaf.Overhead;
+      let live = 0;
+      for (let block = 1; block < blocks; block++)
+        for (let slot = 0; slot < Leaf.Slots; slot++) {
+          const bucket = header + (block << 4);
+          const handle = u32[bucket + Leaf.HandleWords + slot]!;
+          const tag = u8[((bucket + Leaf.TagWords) << 2) + slot]!;
+          assert((handle === 0) === (tag === 0), "a slot has both handle and tag or neither");
+          if (handle === 0) continue;
+          live++;
+          this.hashRecord(handle);
+          assert(tag === (hashLow & 255 || 1), "the tag is the key's");
+          assert(depth === 0 || hashHigh >>> (32 - depth) === u32[header + Leaf.PrefixWord], "the key belongs here");
+          const home = (((hashLow >>> 8) & 4095) * regular) >>> 12;
+          if (block > regular)
+            assert((u32[header + ((1 + home) << 4)]! & Leaf.StashBit) !== 0, "home knows of the stash");
+          else assert(block - 1 === home || block - 1 === (home + 1) % regular, "home or neighbour");
+          const at = (handle & Handle.GranuleMask) << Handle.GranuleShift;
+          const deadline = deadlineAt(this.allocator.regionOf(handle), at);
+          assert(deadline === 0 || this.leafDeadline(leaf) <= deadline, "the leaf knows its earliest deadline");
+        }
+      assert(live === u32[header + Leaf.LiveWord], `live slots: counted ${live}`);
+      keys += live;
+    }
+    assert(keys === this.keys(db), `keys of database ${db}: counted ${keys}, kept ${this.keys(db)}`);
+  }
+}

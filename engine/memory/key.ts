@@ -1,0 +1,23 @@
+// key.ts: a key on its way to a shard: where its bytes are and their hash. One object is reused for every lookup, so
+// what it says is borrowed until the next `set`.
+import { hashBytes, hashHigh, hashLow } from "./hash.ts";
+import type { Region } from "./region.ts";
+
+export class Key {
+  start = 0;
+  bytes = 0;
+  /** The two words of the hash: `high` walks the directory, `low` gives tag, position and shard. */
+  high = 0;
+  low = 0;
+
+  constructor(public region: Region) {}
+
+  set(region: Region, start: number, bytes: number): void {
+    this.region = region;
+    this.start = start;
+    this.bytes = bytes;
+    hashBytes(region, start, bytes);
+    this.high = hashHigh;
+    this.low = hashLow;
+  }
+}

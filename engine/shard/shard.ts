@@ -1,0 +1,475 @@
+// shard.ts: one part of the keyspace: its segments, allocator, index and deadlines, behind one lock.
+//
+// All state lives in the segments, so every worker has a Shard object of its own over the same bytes. Whoever holds the
+// lock may call anything; with one worker nobody locks. Without the lock only `find` and the reading methods may be
+// called, with `exclusive` false, and what they said counts only if the lock's version is unchanged afterwards.
+//
+// Superblock words from Super.Shard on: 16 roots of 4 words (KeyIndex), then Field.
+// Invariants: a key past its deadline is never returned; every record with a deadline is counted in its database and
+// known to its leaf; a refused write (false) changed nothing.
+// On the data path: find and the setters allocate nothing. Cursor style: `find` and the setters leave `region` and `at`
+// at the record, valid until the next change to this shard.
+// Neighbours: engine/index and engine/memory below; engine/commands calls it; engine/worker locks it.
+import { KeyIndex, POSITIONS, Root } from "../index/key-index.ts";
+import { Allocator, Handle } from "../memory/allocator.ts";
+import { assert } from "../memory/assert.ts";
+import { Key } from "../memory/key.ts";
+import { lock, readBegin, readValid, unlock } from "../memory/lock.ts";
+import {
+  deadlineAt,
+  type Encoding,
+  encodingAt,
+  flagsAt,
+  flagsFor,
+  headerBytes,
+  keyBytesAt,
+  keyStartAt,
+  setDeadlineAt,
+  setKindAt,
+  setValueBytesAt,
+  Type,
+  typeAt,
+  valueBytesAt,
+  valueStartAt,
+  writeHeader,
+} from "../memory/record.ts";
+import { copyBytes, type Region } from "../memory/region.ts";
+import { Segments, Super } from "../memory/segments.ts";
+import type { Clock } from "./clock.ts";
+
+export const DATABASES = 16;
+
+/** i32 words of the superblock, after the roots (640 + 16 * 4). */
+const enum Field {
+  Expired = 704,
+  ExpireCursorDb = 705,
+  ExpireCursorEntry = 706,
+}
+assert(Field.Expired === Super.Shard + DATABASES * Root.Words, "the shard's fields follow its roots");
+
+export class Shard {
+  readonly allocator: Allocator;
+  readonly index: KeyIndex;
+  private readonly superblock: Region;
+  private version = 0;
+  /** Whether this worker may change the shard now: it holds the lock, or is the only worker. */
+  exclusive: boolean;
+  /** The record `find` or a setter ended at. */
+  region: Region;
+  at = 0;
+  private readonly scratch: number[] = [];
+  /** The key of a record met on a walk. */
+  private readonly walkKey: Key;
+
+  constructor(
+    readonly segments: Segments,
+    readonly clock: Clock,
+    private readonly alone: boolean,
+  ) {
+    this.superblock = segments.at(0);
+    this.region = this.superblock;
+    this.allocator = new Allocator(segments);
+    this.index = new KeyIndex(this.allocator, this.superblock, Super.Shard);
+    this.exclusive = alone;
+    this.walkKey = new Key(this.superblock);
+  }
+
+  // Lock
+
+  lock(): void {
+    if (this.alone) return;
+    this.version = lock(this.superblock, Super.LockVersion);
+    this.exclusive = true;
+  }
+
+  unlock(): void {
+    if (this.alone) return;
+    this.exclusive = false;
+    unlock(this.superblock, Super.LockVersion, this.version);
+  }
+
+  /** A version to read under, or -1 while somebody writes. */
+  readBegin(): number {
+    return readBegin(this.superblock, Super.LockVersion);
+  }
+
+  readValid(version: number): boolean {
+    return readValid(this.superblock, Super.LockVersion, version);
+  }
+
+  // Reading
+
+  /** The handle of a live key's record, 0 when there is none. Removes the key if it is past its deadline and this
+   *  worker may. */
+  find(db: number, key: Key): number {
+    const handle = this.index.find(db, key);
+    if (handle === 0) return 0;
+    const region = this.segments.at(handle >>> Handle.SegmentShift);
+    const at = (handle & Handle.GranuleMask) << Handle.GranuleShift;
+    this.region = region;
+    this.at = at;
+    const deadline = deadlineAt(region, at);
+    if (deadline === 0 || deadline > this.clock.nowMs) return handle;
+    if (this.exclusive) this.expireFound(db, handle);
+    return 0;
+  }
+
+  /** Sets `region` and `at` to a handle's record. */
+  open(handle: number): void {
+    this.region = this.segments.at(handle >>> Handle.SegmentShift);
+    this.at = (handle & Handle.GranuleMask) << Handle.GranuleShift;
+  }
+
+  type(): number {
+    return typeAt(this.region, this.at);
+  }
+
+  encoding(): number {
+    return encodingAt(this.region, this.at);
+  }
+
+  /** ms since the epoch, 0 for never. */
+  deadline(): number {
+    return deadlineAt(this.region, this.at);
+  }
+
+  keyStart(): number {
+    return keyStartAt(this.region, this.at);
+  }
+
+  keyBytes(): number {
+    return keyBytesAt(this.region, this.at);
+  }
+
+  valueStart(): number {
+    return valueStartAt(this.region, this.at);
+  }
+
+  valueBytes(): number {
+    return valueBytesAt(this.region, this.at);
+  }
+
+  keys(db: number): number {
+    return this.index.keys(db);
+  }
+
+  /** Bytes this shard holds from the system for its data. */
+  get usedBytes(): number {
+    return this.allocator.committedBytes;
+  }
+
+  get expiredKeys(): number {
+    return this.superblock.i32[Field.Expired]!;
+  }
+
+  clearExpiredKeys(): void {
+    this.superblock.i32[Field.Expired] = 0;
+  }
+
+  // Writing
+
+  /** Stores a string, whatever was at the key before. `deadlineMs` 0 for never. False when memory is out. The value
+   *  may lie anywhere but in this shard's own record of the key. */
+  setString(
+    db: number,
+    key: Key,
+    source: Region,
+    start: number,
+    bytes: number,
+    encoding: Encoding,
+    deadlineMs: number,
+  ): boolean {
+    const handle = this.index.find(db, key);
+    const value = this.make(db, key, handle, Type.String | (encoding << 4), bytes, deadlineMs, bytes);
+    if (value < 0) return false;
+    copyBytes(this.region, value, source, start, bytes);
+    return true;
+  }
+
+  /** Makes the value of the string at a live `handle` (from `find`) `bytes` long, keeping what fits of it and its
+   *  deadline. With `spare`, leaves room to grow further. False when memory is out; the cursor follows the record. */
+  resizeValue(db: number, key: Key, handle: number, bytes: number, spare: boolean): boolean {
+    const { region, at } = this;
+    const kept = Math.min(valueBytesAt(region, at), bytes);
+    const flags = flagsAt(region, at);
+    const deadlineMs = deadlineAt(region, at);
+    const keyBytes = keyBytesAt(region, at);
+    const total = headerBytes(flags) + keyBytes + bytes;
+    if (flagsFor(keyBytes, bytes, deadlineMs) === flags && total <= this.allocator.slotBytes(handle)) {
+      setValueBytesAt(region, at, bytes);
+      return true;
+    }
+    const from = valueStartAt(region, at);
+    const room = spare ? bytes + Math.min(bytes >> 2, 1 << 20) : bytes;
+    const kind = region.u8[at]!;
+    const created = this.allocator.allocate(headerBytes(flagsFor(keyBytes, bytes, deadlineMs)) + keyBytes + room);
+    if (created === 0) return false;
+    this.open(created);
+    const value = writeHeader(this.region, this.at, kind, key.region, key.start, key.bytes, bytes, deadlineMs);
+    copyBytes(this.region, value, region, from, kept);
+    this.index.find(db, key);
+    this.index.replaceFound(created);
+    this.allocator.free(handle);
+    return true;
+  }
+
+  /** Gives the string at the cursor another encoding mark. */
+  setEncoding(encoding: Encoding): void {
+    setKindAt(this.region, this.at, typeAt(this.region, this.at), encoding);
+  }
+
+  /** Changes when the live record at `handle` (from `find`) is due; 0 for never. False when memory is out. */
+  setDeadline(db: number, key: Key, handle: number, deadlineMs: number): boolean {
+    const { region, at } = this;
+    const old = deadlineAt(region, at);
+    if (old === 0 && deadlineMs === 0) return true;
+    if (old !== 0 && deadlineMs !== 0) {
+      setDeadlineAt(region, at, deadlineMs);
+      this.index.noteDeadline(deadlineMs);
+      return true;
+    }
+    const bytes = valueBytesAt(region, at);
+    const from = valueStartAt(region, at);
+    const kind = region.u8[at]!;
+    const flags = flagsFor(key.bytes, bytes, deadlineMs);
+    const created = this.allocator.allocate(headerBytes(flags) + key.bytes + bytes);
+    if (created === 0) return false;
+    this.open(created);
+    const value = writeHeader(this.region, this.at, kind, key.region, key.start, key.bytes, bytes, deadlineMs);
+    copyBytes(this.region, value, region, from, bytes);
+    this.index.find(db, key);
+    this.index.replaceFound(created);
+    this.index.addDeadlines(db, deadlineMs !== 0 ? 1 : -1);
+    if (deadlineMs !== 0) this.index.noteDeadline(deadlineMs);
+    this.allocator.free(handle);
+    return true;
+  }
+
+  /** Removes a live key. False when there is none. */
+  remove(db: number, key: Key): boolean {
+    const handle = this.find(db, key);
+    if (handle === 0) return false;
+    this.removeFound(db, handle);
+    return true;
+  }
+
+  /** Copies the live record at (`source`, `from`), which may be another shard's, under `key`, replacing what is there.
+   *  False when memory is out. */
+  adopt(db: number, key: Key, source: Region, from: number): boolean {
+    const bytes = valueBytesAt(source, from);
+    const handle = this.index.find(db, key);
+    const value = this.make(db, key, handle, source.u8[from]!, bytes, deadlineAt(source, from), bytes);
+    if (value < 0) return false;
+    copyBytes(this.region, value, source, valueStartAt(source, from), bytes);
+    return true;
+  }
+
+  /** Room for a record of the key in place of `handle` (0: none), cursor set. The offset of its value, or -1. */
+  private make(
+    db: number,
+    key: Key,
+    handle: number,
+    kind: number,
+    valueBytes: number,
+    deadlineMs: number,
+    room: number,
+  ): number {
+    const { allocator, index } = this;
+    const flags = flagsFor(key.bytes, valueBytes, deadlineMs);
+    const total = headerBytes(flags) + key.bytes + room;
+    if (handle !== 0) {
+      const slot = allocator.slotBytes(handle);
+      this.open(handle);
+      const { region, at } = this;
+      const had = deadlineAt(region, at) !== 0;
+      if (total <= slot && total >= slot >> 1) {
+        // In place: the common overwrite.
+        if (had !== (deadlineMs !== 0)) index.addDeadlines(db, had ? -1 : 1);
+        if (deadlineMs !== 0) index.noteDeadline(deadlineMs);
+        if (region.u8[at + 1] === flags) {
+          region.u8[at] = kind;
+          setValueBytesAt(region, at, valueBytes);
+          if (deadlineMs !== 0) setDeadlineAt(region, at, deadlineMs);
+          return at + headerBytes(flags) + key.bytes;
+        }
+        return writeHeader(region, at, kind, key.region, key.start, key.bytes, valueBytes, deadlineMs);
+      }
+      const created = allocator.allocate(total);
+      if (created === 0) return -1;
+      this.open(created);
+      index.replaceFound(created);
+      allocator.free(handle);
+      if (had !== (deadlineMs !== 0)) index.addDeadlines(db, had ? -1 : 1);
+    } else {
+      const created = allocator.allocate(total);
+      if (created === 0) return -1;
+      this.open(created);
+      // The index reads the key's bytes only when it compares, so the record may be written after.
+      if (!index.insert(db, key, created)) {
+        allocator.free(created);
+        return -1;
+      }
+      if (deadlineMs !== 0) index.addDeadlines(db, 1);
+    }
+    if (deadlineMs !== 0) index.noteDeadline(deadlineMs);
+    return writeHeader(this.region, this.at, kind, key.region, key.start, key.bytes, valueBytes, deadlineMs);
+  }
+
+  private removeFound(db: number, handle: number): void {
+    if (deadlineAt(this.region, this.at) !== 0) this.index.addDeadlines(db, -1);
+    this.index.removeFound(db);
+    this.allocator.free(handle);
+  }
+
+  private expireFound(db: number, handle: number): void {
+    this.superblock.i32[Field.Expired] = this.superblock.i32[Field.Expired]! + 1;
+    this.removeFound(db, handle);
+  }
+
+  /** Exchanges two databases. */
+  swap(a: number, b: number): void {
+    this.index.swap(a, b);
+  }
+
+  /** Empties a database. O(its keys), or O(pages) when no other database holds any. */
+  flush(db: number): void {
+    let others = 0;
+    for (let other = 0; other < DATABASES; other++) if (other !== db) others += this.index.keys(other);
+    if (others === 0) {
+      this.flushAll();
+      return;
+    }
+    const { scratch, index, allocator } = this;
+    for (let entry = 0; entry < index.directorySize(db); ) {
+      const leaf = index.leafAt(db, entry);
+      entry += index.leafSpan(db, entry);
+      scratch.length = 0;
+      index.collectLeaf(leaf, scratch);
+      for (const handle of scratch) allocator.free(handle);
+      allocator.free(leaf);
+    }
+    index.freeDirectory(db);
+    index.forget(db);
+  }
+
+  /** Empties every database. O(pages in use). */
+  flushAll(): void {
+    let used = 0;
+    for (let db = 0; db < DATABASES; db++) {
+      used += this.index.directorySize(db);
+      this.index.forget(db);
+    }
+    if (used > 0) this.allocator.reset();
+  }
+
+  // Walking
+
+  /** Appends the handles of all live keys of a database. */
+  collect(db: number, into: number[]): void {
+    const { index } = this;
+    for (let entry = 0; entry < index.directorySize(db); entry += index.leafSpan(db, entry))
+      index.collectLeaf(index.leafAt(db, entry), into);
+    this.keepLive(into, 0);
+  }
+
+  private keepLive(into: number[], from: number): void {
+    let kept = from;
+    for (let i = from; i < into.length; i++) {
+      const handle = into[i]!;
+      this.open(handle);
+      const deadline = this.deadline();
+      if (deadline === 0 || deadline > this.clock.nowMs) into[kept++] = handle;
+    }
+    into.length = kept;
+  }
+
+  /** A live key's handle drawn at random (cursor set), 0 when there is none. `chance` gives numbers in [0, 1). */
+  draw(db: number, chance: () => number): number {
+    if (this.keys(db) === 0) return 0;
+    for (let tries = 0; tries < 10_000; tries++) {
+      const handle = this.index.drawSlot(db, chance(), chance());
+      if (handle === 0) continue;
+      this.open(handle);
+      const deadline = this.deadline();
+      if (deadline === 0 || deadline > this.clock.nowMs) return handle;
+    }
+    const all: number[] = [];
+    this.collect(db, all);
+    if (all.length === 0) return 0;
+    const handle = all[Math.floor(chance() * all.length)]!;
+    this.open(handle);
+    return handle;
+  }
+
+  /** Continues a scan of this shard: `path` 0 begins it. Appends live handles, returns the next position and leaves the
+   *  next path in `scanPath`, 0 when the shard is done. */
+  scan(db: number, path: number, position: number, into: number[]): number {
+    const { index } = this;
+    const from = into.length;
+    if (path === 0) path = index.pathFrom(db, 0);
+    let next = index.scanStep(db, path, position, into);
+    this.keepLive(into, from);
+    if (next >= POSITIONS) {
+      next = 0;
+      path = index.nextPath(db, path);
+    }
+    this.scanPath = path;
+    return next;
+  }
+
+  scanPath = 0;
+
+  // Expiry
+
+  /** Reclaims keys past their deadline: looks at up to `leaves` leaves from where the last call stopped. Returns how
+   *  many keys it removed. Bounded: a leaf has some 700 keys at most. */
+  expireStep(leaves: number): number {
+    const { index, superblock, scratch, clock } = this;
+    let db = superblock.i32[Field.ExpireCursorDb]!;
+    let entry = superblock.i32[Field.ExpireCursorEntry]!;
+    let removed = 0;
+    for (let steps = 0; steps < leaves; steps++) {
+      let skipped = 0;
+      while (index.deadlines(db) === 0 || entry >= index.directorySize(db)) {
+        db = (db + 1) % DATABASES;
+        entry = 0;
+        if (++skipped > DATABASES) break;
+      }
+      if (skipped > DATABASES) break;
+      // The directory may have doubled meanwhile: any entry leads to a leaf, and its first one is not needed.
+      const leaf = index.leafAt(db, entry);
+      if (index.leafDeadline(leaf) <= clock.nowMs) {
+        scratch.length = 0;
+        index.collectLeaf(leaf, scratch);
+        for (const handle of scratch) {
+          this.open(handle);
+          const deadline = this.deadline();
+          if (deadline === 0 || deadline > clock.nowMs) continue;
+          this.walkKey.set(this.region, this.keyStart(), this.keyBytes());
+          if (index.find(db, this.walkKey) === handle) {
+            this.expireFound(db, handle);
+            removed++;
+          }
+        }
+        index.refreshLeafDeadline(leaf);
+      }
+      entry += Math.max(1, index.leafSpan(db, entry) - (entry % index.leafSpan(db, entry)));
+    }
+    superblock.i32[Field.ExpireCursorDb] = db;
+    superblock.i32[Field.ExpireCursorEntry] = entry;
+    return removed;
+  }
+
+  /** How many keys of all databases have a deadline. */
+  get deadlines(): number {
+    let sum = 0;
+    for (let db = 0; db < DATABASES; db++) sum += this.index.deadlines(db);
+    return sum;
+  }
+
+  /** Every invariant of every layer, O(memory): for tests. */
+  check(): void {
+    this.allocator.check();
+    for (let db = 0; db < DATABASES; db++) this.index.check(db);
+  }
+}
