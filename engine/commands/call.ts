@@ -1,0 +1,98 @@
+// call.ts: a command being run: its arguments, who asked, where the reply goes, and the keys it names. One Call a worker,
+// reused for every command; nothing in it outlives the handler.
+//
+// The worker has checked name and arity and, for rows of Scope.Keys and Scope.All, holds the locks of the shards in
+// question (a row marked optimistic may run without, see CommandRow). Handlers never lock; a handler of Scope.None that
+// walks shards locks one at a time.
+// On the data path: no allocation. `text` and `args` make strings and are for options, names and cold commands.
+// Neighbours: engine/shard below; the handlers of this folder; engine/worker/dispatcher.ts makes and runs it.
+import type { CommandRow } from "../../protocol/command-row.ts";
+import { Key } from "../memory/key.ts";
+import type { Region } from "../memory/region.ts";
+import type { Keyspace } from "../shard/keyspace.ts";
+import type { Shard } from "../shard/shard.ts";
+import type { Reply } from "./reply.ts";
+import type { Server } from "./server.ts";
+import type { Session } from "./session.ts";
+
+export type Row = CommandRow<Call>;
+
+export class Call {
+  argc = 0;
+  /** Argument i (0 is the command's name) is bytes [start[i], start[i] + length[i]) of `input`. */
+  start: Int32Array = new Int32Array(0);
+  length: Int32Array = new Int32Array(0);
+  session!: Session;
+  row!: Row;
+  /** The key looked at last, and its shard. */
+  readonly key: Key;
+  shard: Shard;
+  /** Lookups of this worker by commands that read, for INFO. */
+  hits = 0;
+  misses = 0;
+
+  constructor(
+    public input: Region,
+    readonly reply: Reply,
+    readonly keyspace: Keyspace,
+    readonly server: Server,
+  ) {
+    this.key = new Key(input);
+    this.shard = keyspace.shards[0]!;
+  }
+
+  get nowMs(): number {
+    return this.keyspace.clock.nowMs;
+  }
+
+  /** Makes argument `i` the current key and its shard the current shard. */
+  locate(i: number): Shard {
+    const { key } = this;
+    key.set(this.input, this.start[i]!, this.length[i]!);
+    this.shard = this.keyspace.shardOf(key.low);
+    return this.shard;
+  }
+
+  /** Locates argument `i` and finds its live record in the session's database: a handle (shard cursor set), or 0. */
+  find(i: number): number {
+    return this.locate(i).find(this.session.db, this.key);
+  }
+
+  /** The same for a command that reads: counted as a hit or a miss. */
+  findRead(i: number): number {
+    const handle = this.locate(i).find(this.session.db, this.key);
+    if (handle === 0) this.misses++;
+    else this.hits++;
+    return handle;
+  }
+
+  /** Argument `i` as Latin-1 text: every byte a character, so that it can be quoted back unchanged. */
+  text(i: number): string {
+    let text = "";
+    const { u8 } = this.input;
+    const start = this.start[i]!;
+    const end = start + this.length[i]!;
+    for (let at = start; at < end; at++) text += String.fromCharCode(u8[at]!);
+    return text;
+  }
+
+  /** Argument `i` as UTF-8 text. */
+  utf8(i: number): string {
+    const start = this.start[i]!;
+    return new TextDecoder().decode(this.input.u8.slice(start, start + this.length[i]!));
+  }
+
+  /** Whether argument `i` is `word`, given in lower case, in any case. */
+  is(i: number, word: string): boolean {
+    const bytes = this.length[i]!;
+    if (bytes !== word.length) return false;
+    const { u8 } = this.input;
+    const start = this.start[i]!;
+    for (let at = 0; at < bytes; at++) {
+      let byte = u8[start + at]!;
+      if (byte >= 65 && byte <= 90) byte |= 32;
+      if (byte !== word.charCodeAt(at)) return false;
+    }
+    return true;
+  }
+}

@@ -1,0 +1,98 @@
+// server.ts: what handlers may ask of the process around them. Implemented by engine/worker; everything here is cold.
+import type { Row } from "./call.ts";
+import type { Session } from "./session.ts";
+
+/** One connection as CLIENT LIST shows it, whichever worker owns it. */
+export interface ClientView {
+  readonly id: number;
+  readonly address: string;
+  readonly localAddress: string;
+  readonly fd: number;
+  readonly name: string;
+  readonly createdMs: number;
+  readonly lastMs: number;
+  readonly db: number;
+  readonly resp: number;
+  readonly lastCommand: string;
+  readonly libraryName: string;
+  readonly libraryVersion: string;
+  readonly noEvict: boolean;
+  readonly noTouch: boolean;
+  readonly queryBytes: number;
+  readonly queryFreeBytes: number;
+  readonly outputBytes: number;
+  readonly networkIn: number;
+  readonly networkOut: number;
+  readonly commands: number;
+  readonly worker: number;
+}
+
+/** Figures of the process for INFO, summed over workers. */
+export interface Totals {
+  readonly connections: number;
+  readonly connectionsReceived: number;
+  readonly connectionsRejected: number;
+  readonly commands: number;
+  readonly networkIn: number;
+  readonly networkOut: number;
+  readonly hits: number;
+  readonly misses: number;
+  readonly errors: number;
+  readonly inputDisconnections: number;
+  readonly outputDisconnections: number;
+  readonly turns: number;
+  readonly readRetries: number;
+  readonly lockWaits: number;
+  readonly clientBytes: number;
+  readonly heapBytes: number;
+  readonly collectorSeconds: number;
+}
+
+export interface Server {
+  readonly rows: readonly Row[];
+  /** The row of a command or "container|sub", lower case. */
+  row(name: string): Row | undefined;
+  readonly version: string;
+  readonly runId: string;
+  readonly startedMs: number;
+  readonly port: number;
+  readonly workers: number;
+  readonly driver: string;
+  readonly driverReason: string;
+  readonly executable: string;
+  readonly configFile: string;
+  /** Index of the worker that runs the call. */
+  readonly worker: number;
+
+  /** Effective value of a setting as CONFIG GET prints it. */
+  setting(name: string): string | undefined;
+  /** The names of all settings, in table order. */
+  settingNames(): readonly string[];
+  /** Applies all or none; null, or the error to reply. */
+  setSettings(pairs: readonly (readonly [string, string])[]): string | null;
+  resetStatistics(): void;
+
+  totals(): Totals;
+  /** Bytes the process holds for data, clients and itself, and the resident size. */
+  usedBytes(): number;
+  residentBytes(): number;
+  peakBytes(): number;
+  /** Calls of each command so far: full name to count, and microseconds where known. */
+  commandCalls(): ReadonlyMap<string, { calls: number; failed: number; rejected: number }>;
+  errorCounts(): ReadonlyMap<string, number>;
+
+  clients(): ClientView[];
+  view(session: Session): ClientView;
+  /** Tells other workers what changed in a session that CLIENT LIST shows. */
+  publish(session: Session): void;
+  /** Closes connections by id; the number that were found. The caller's own closes after its reply. */
+  kill(ids: readonly number[], self: Session): number;
+
+  /** Begins an orderly stop of the process. */
+  shutdown(): void;
+  /** Stops every worker for so many seconds. */
+  sleep(seconds: number): void;
+  setActiveExpire(on: boolean): void;
+  /** Whether DEBUG may be used by this session. */
+  debugAllowed(session: Session): boolean;
+}
