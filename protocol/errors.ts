@@ -22,6 +22,7 @@ export const Errors = {
   invalidCursor: "ERR invalid cursor",
   lcsBoth: "ERR If you want both the length and indexes, please just use IDX.",
   lcsTypes: "ERR The specified keys must contain string values",
+  lcsMemory: "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
   expireFlags: "ERR NX and XX, GT or LT options at the same time are not compatible",
   expireGtLt: "ERR GT and LT options at the same time are not compatible",
   noFrequency:
@@ -39,6 +40,15 @@ export const Errors = {
   invalidCommand: "ERR Invalid command specified",
   noKeyArguments: "ERR The command has no key arguments",
   keyArguments: "ERR Invalid number of arguments specified for command",
+  intOutOfRange: "ERR value is out of range, value must between -2147483648 and 2147483647",
+  maxAge: "ERR maxage is not an integer or out of range",
+  maxAgePositive: "ERR maxage should be greater than 0",
+  noConfigFile: "ERR The server is running without a config file",
+  noShutdown: "ERR No shutdown in progress.",
+  noSnapshots: "ERR Errors trying to SHUTDOWN. Check logs.",
+  resp3Only: "ERR RESP2 is not supported by this command",
+  protocolType:
+    "ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
   debugRefused:
     'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.',
 } as const;
@@ -65,6 +75,42 @@ export function unknownSubcommand(subcommand: string, container: string): string
 
 export function unknownTypeName(name: string): string {
   return `ERR unknown type name '${printable(name)}'`;
+}
+
+/** HELLO's word for an option it does not know or that lacks its value. */
+export function helloOption(option: string): string {
+  return `ERR Syntax error in HELLO option '${printable(option)}'`;
+}
+
+/** CLIENT SETINFO's word for an attribute that does not exist. */
+export function unrecognizedOption(option: string): string {
+  return `ERR Unrecognized option '${printable(option)}'`;
+}
+
+/** CLIENT SETINFO's word for a value that is not printable; `attribute` as the client spelled it. */
+export function clientAttribute(attribute: string): string {
+  return `ERR ${printable(attribute)} cannot contain spaces, newlines or special characters.`;
+}
+
+export function unknownClientType(name: string): string {
+  return `ERR Unknown client type '${printable(name)}'`;
+}
+
+export function noSuchUser(name: string): string {
+  return `ERR No such user '${printable(name)}'`;
+}
+
+export function unknownSetting(name: string): string {
+  return `ERR Unknown option or number of arguments for CONFIG SET - '${printable(name)}'`;
+}
+
+export function settingRefused(name: string, reason: string): string {
+  return `ERR CONFIG SET failed (possibly related to argument '${printable(name)}') - ${printable(reason)}`;
+}
+
+/** DEBUG has no subcommand rows: name and arity fail alike. */
+export function debugSubcommand(name: string): string {
+  return `ERR unknown subcommand or wrong number of arguments for '${printable(name)}'. Try DEBUG HELP.`;
 }
 
 /** `args`: the arguments after the name. At most 128 bytes of name and about as many of arguments are quoted. */

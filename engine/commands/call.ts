@@ -45,8 +45,21 @@ export class Call {
     return this.keyspace.clock.nowMs;
   }
 
+  /** The argument that the dispatcher has located already, 0 for none. */
+  located = 0;
+
+  /** `locate` for the dispatcher: the handler's first `locate` of the same argument costs nothing. */
+  locateFor(i: number): Shard {
+    this.located = 0;
+    const shard = this.locate(i);
+    this.located = i;
+    return shard;
+  }
+
   /** Makes argument `i` the current key and its shard the current shard. */
   locate(i: number): Shard {
+    if (i === this.located) return this.shard;
+    this.located = 0;
     const { key } = this;
     key.set(this.input, this.start[i]!, this.length[i]!);
     this.shard = this.keyspace.shardOf(key.low);

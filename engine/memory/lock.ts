@@ -17,6 +17,12 @@ const enum Spin {
   Tries = 100,
 }
 
+let waits = 0;
+/** How often this thread had to sleep for a lock. */
+export function lockWaits(): number {
+  return waits;
+}
+
 let timespec: Region | null = null;
 /** Address of a struct timespec of 5 ms: a bound on a sleep whose wake was lost, and the poll off Linux. */
 function napAddress(): number {
@@ -38,6 +44,7 @@ export function lock(region: Region, word: number): number {
     }
     const version = Atomics.load(i32, word);
     if ((version & 1) === 0) continue;
+    waits++;
     Atomics.add(i32, word + 1, 1);
     if (isLinux) futexWait(region.address + word * 4, version, napAddress());
     Atomics.sub(i32, word + 1, 1);

@@ -1,0 +1,296 @@
+// info.ts: INFO's text: sections in Redis's order under Redis's field names, so that exporters parse it unchanged.
+// A field whose thing does not exist here is zero, never absent. Cold; reads figures that workers publish.
+// Neighbours: server-commands.ts has the row; engine/worker answers Server.
+import { arch, release, totalmem, type } from "node:os";
+import { DATABASES } from "../shard/shard.ts";
+import type { Call } from "./call.ts";
+import { CONTRACT_VERSION } from "./connection.ts";
+
+type Field = readonly [string, string | number];
+
+const sections: Readonly<Record<string, (call: Call) => Field[]>> = {
+  Server: serverFields,
+  Clients: clientFields,
+  Memory: memoryFields,
+  Persistence: persistenceFields,
+  Stats: statsFields,
+  Replication: replicationFields,
+  CPU: cpuFields,
+  Modules: () => [],
+  Commandstats: commandFields,
+  Errorstats: errorFields,
+  Latencystats: () => [],
+  Cluster: () => [["cluster_enabled", 0]],
+  Keyspace: keyspaceFields,
+  IronCache: ownFields,
+};
+
+/** Sections that only `all`, `everything` and their own names bring. */
+const onRequest = new Set(["Commandstats", "Latencystats"]);
+
+/** INFO [section [section ...]] */
+export function info(call: Call): void {
+  const wanted = new Set<string>();
+  for (let i = 1; i < call.argc; i++) wanted.add(call.text(i).toLowerCase());
+  const everything = wanted.has("all") || wanted.has("everything");
+  const usual = everything || wanted.size === 0 || wanted.has("default");
+  const parts: string[] = [];
+  for (const [name, fields] of Object.entries(sections)) {
+    // `all` leaves out what modules have to say, as in Redis; there are none, but the heading tells them apart.
+    const asked = wanted.has(name.toLowerCase()) || (usual && (everything || !onRequest.has(name)));
+    if (!asked) continue;
+    const lines = fields(call).map(([field, value]) => `${field}:${value}\r\n`);
+    parts.push(`# ${name}\r\n${lines.join("")}`);
+  }
+  call.reply.verbatim(parts.join("\r\n"));
+}
+
+function serverFields({ server }: Call): Field[] {
+  const nowMs = Date.now();
+  const seconds = Math.max(0, Math.floor((nowMs - server.startedMs) / 1000));
+  const machine = arch() === "x64" ? "x86_64" : arch() === "arm64" ? "aarch64" : arch();
+  return [
+    ["redis_version", CONTRACT_VERSION],
+    ["ironcache_version", server.version],
+    ["server_name", "ironcache"],
+    ["redis_mode", "standalone"],
+    ["os", `${type()} ${release()} ${machine}`],
+    ["arch_bits", 64],
+    ["monotonic_clock", "POSIX clock_gettime"],
+    ["multiplexing_api", server.driver],
+    ["process_id", process.pid],
+    ["process_supervised", "no"],
+    ["run_id", server.runId],
+    ["tcp_port", server.port],
+    ["server_time_usec", nowMs * 1000],
+    ["uptime_in_seconds", seconds],
+    ["uptime_in_days", Math.floor(seconds / 86400)],
+    ["hz", server.setting("hz") ?? 10],
+    ["configured_hz", server.setting("hz") ?? 10],
+    ["lru_clock", Math.floor(nowMs / 1000) % (1 << 24)],
+    ["executable", server.executable],
+    ["config_file", server.configFile],
+    ["io_threads_active", server.workers > 1 ? 1 : 0],
+  ];
+}
+
+function clientFields({ server }: Call): Field[] {
+  const totals = server.totals();
+  return [
+    ["connected_clients", totals.connections],
+    ["cluster_connections", 0],
+    ["maxclients", server.setting("maxclients") ?? 0],
+    ["client_recent_max_input_buffer", 0],
+    ["client_recent_max_output_buffer", 0],
+    ["blocked_clients", 0],
+    ["tracking_clients", 0],
+    ["pubsub_clients", 0],
+    ["watching_clients", 0],
+    ["clients_in_timeout_table", 0],
+    ["total_watched_keys", 0],
+    ["total_blocking_keys", 0],
+  ];
+}
+
+function memoryFields({ server, keyspace }: Call): Field[] {
+  const totals = server.totals();
+  const used = server.usedBytes();
+  const resident = server.residentBytes();
+  const peak = Math.max(used, server.peakBytes());
+  const data = keyspace.usedBytes;
+  const overhead = Math.max(0, used - data);
+  const limit = Number(server.setting("maxmemory") ?? 0);
+  return [
+    ["used_memory", used],
+    ["used_memory_human", human(used)],
+    ["used_memory_rss", resident],
+    ["used_memory_rss_human", human(resident)],
+    ["used_memory_peak", peak],
+    ["used_memory_peak_human", human(peak)],
+    ["used_memory_peak_perc", percent(used, peak)],
+    ["used_memory_overhead", overhead],
+    ["used_memory_startup", 0],
+    ["used_memory_dataset", data],
+    ["used_memory_dataset_perc", percent(data, used)],
+    ["allocator_allocated", used],
+    ["allocator_active", used],
+    ["allocator_resident", resident],
+    ["total_system_memory", totalmem()],
+    ["total_system_memory_human", human(totalmem())],
+    ["maxmemory", limit],
+    ["maxmemory_human", human(limit)],
+    ["maxmemory_policy", server.setting("maxmemory-policy") ?? "noeviction"],
+    ["allocator_frag_ratio", ratio(used, used)],
+    ["allocator_frag_bytes", 0],
+    ["mem_fragmentation_ratio", ratio(resident, used)],
+    ["mem_fragmentation_bytes", resident - used],
+    ["mem_not_counted_for_evict", 0],
+    ["mem_replication_backlog", 0],
+    ["mem_total_replication_buffers", 0],
+    ["mem_clients_slaves", 0],
+    ["mem_clients_normal", totals.clientBytes],
+    ["mem_cluster_links", 0],
+    ["mem_aof_buffer", 0],
+    ["mem_allocator", "ironcache-segments"],
+    ["active_defrag_running", 0],
+    ["lazyfree_pending_objects", 0],
+    ["lazyfreed_objects", 0],
+    ["used_memory_js_heap", totals.heapBytes],
+  ];
+}
+
+function human(bytes: number): string {
+  if (bytes < 1024) return `${bytes}B`;
+  const units = ["K", "M", "G", "T"];
+  let value = bytes / 1024;
+  let unit = 0;
+  for (; value >= 1024 && unit < units.length - 1; unit++) value /= 1024;
+  return `${value.toFixed(2)}${units[unit]}`;
+}
+
+function percent(part: number, whole: number): string {
+  return `${(whole === 0 ? 0 : (part / whole) * 100).toFixed(2)}%`;
+}
+
+function ratio(part: number, whole: number): string {
+  return (whole === 0 ? 0 : part / whole).toFixed(2);
+}
+
+function persistenceFields({ server }: Call): Field[] {
+  return [
+    ["loading", 0],
+    ["async_loading", 0],
+    ["rdb_changes_since_last_save", 0],
+    ["rdb_bgsave_in_progress", 0],
+    ["rdb_last_save_time", Math.floor(server.startedMs / 1000)],
+    ["rdb_last_bgsave_status", "ok"],
+    ["rdb_last_bgsave_time_sec", -1],
+    ["rdb_current_bgsave_time_sec", -1],
+    ["rdb_saves", 0],
+    ["rdb_last_cow_size", 0],
+    ["rdb_last_load_keys_expired", 0],
+    ["rdb_last_load_keys_loaded", 0],
+    ["aof_enabled", 0],
+    ["aof_rewrite_in_progress", 0],
+    ["aof_rewrite_scheduled", 0],
+    ["aof_last_rewrite_time_sec", -1],
+    ["aof_current_rewrite_time_sec", -1],
+    ["aof_last_bgrewrite_status", "ok"],
+    ["aof_rewrites", 0],
+    ["aof_last_write_status", "ok"],
+    ["aof_last_cow_size", 0],
+  ];
+}
+
+function statsFields({ server, keyspace }: Call): Field[] {
+  const totals = server.totals();
+  let expired = 0;
+  for (const shard of keyspace.shards) expired += shard.expiredKeys;
+  return [
+    ["total_connections_received", totals.connectionsReceived],
+    ["total_commands_processed", totals.commands],
+    ["instantaneous_ops_per_sec", 0],
+    ["total_net_input_bytes", totals.networkIn],
+    ["total_net_output_bytes", totals.networkOut],
+    ["instantaneous_input_kbps", "0.00"],
+    ["instantaneous_output_kbps", "0.00"],
+    ["rejected_connections", totals.connectionsRejected],
+    ["sync_full", 0],
+    ["sync_partial_ok", 0],
+    ["sync_partial_err", 0],
+    ["expired_keys", expired],
+    ["expired_stale_perc", "0.00"],
+    ["evicted_keys", 0],
+    ["evicted_clients", 0],
+    ["keyspace_hits", totals.hits],
+    ["keyspace_misses", totals.misses],
+    ["pubsub_channels", 0],
+    ["pubsub_patterns", 0],
+    ["pubsubshard_channels", 0],
+    ["latest_fork_usec", 0],
+    ["total_forks", 0],
+    ["tracking_total_keys", 0],
+    ["tracking_total_items", 0],
+    ["tracking_total_prefixes", 0],
+    ["unexpected_error_replies", 0],
+    ["total_error_replies", totals.errors],
+    ["total_reads_processed", totals.turns],
+    ["total_writes_processed", totals.turns],
+    ["acl_access_denied_auth", 0],
+    ["acl_access_denied_cmd", 0],
+    ["acl_access_denied_key", 0],
+    ["acl_access_denied_channel", 0],
+    ["client_query_buffer_limit_disconnections", totals.inputDisconnections],
+    ["client_output_buffer_limit_disconnections", totals.outputDisconnections],
+    ["eventloop_cycles", totals.turns],
+    ["eventloop_duration_sum", 0],
+  ];
+}
+
+function replicationFields({ server }: Call): Field[] {
+  return [
+    ["role", "master"],
+    ["connected_slaves", 0],
+    ["master_failover_state", "no-failover"],
+    ["master_replid", server.runId],
+    ["master_replid2", "0".repeat(40)],
+    ["master_repl_offset", 0],
+    ["second_repl_offset", -1],
+    ["repl_backlog_active", 0],
+    ["repl_backlog_size", 0],
+    ["repl_backlog_first_byte_offset", 0],
+    ["repl_backlog_histlen", 0],
+  ];
+}
+
+function cpuFields(): Field[] {
+  const { system, user } = process.cpuUsage();
+  return [
+    ["used_cpu_sys", (system / 1e6).toFixed(6)],
+    ["used_cpu_user", (user / 1e6).toFixed(6)],
+    ["used_cpu_sys_children", "0.000000"],
+    ["used_cpu_user_children", "0.000000"],
+  ];
+}
+
+function commandFields({ server }: Call): Field[] {
+  const fields: Field[] = [];
+  for (const [name, { calls, failed, rejected }] of server.commandCalls())
+    if (calls + failed + rejected > 0)
+      fields.push([
+        `cmdstat_${name}`,
+        `calls=${calls},usec=0,usec_per_call=0.00,rejected_calls=${rejected},failed_calls=${failed}`,
+      ]);
+  return fields;
+}
+
+function errorFields({ server }: Call): Field[] {
+  return [...server.errorCounts()].map(([code, count]): Field => [`errorstat_${code}`, `count=${count}`]);
+}
+
+function keyspaceFields({ keyspace }: Call): Field[] {
+  const fields: Field[] = [];
+  for (let db = 0; db < DATABASES; db++) {
+    const keys = keyspace.keys(db);
+    if (keys === 0) continue;
+    fields.push([`db${db}`, `keys=${keys},expires=${keyspace.deadlines(db)},avg_ttl=0,subexpiry=0`]);
+  }
+  return fields;
+}
+
+function ownFields({ server, keyspace }: Call): Field[] {
+  const totals = server.totals();
+  let segments = 0;
+  for (const shard of keyspace.shards) segments += shard.segments.count;
+  return [
+    ["driver", server.driver],
+    ["driver_reason", server.driverReason],
+    ["workers", server.workers],
+    ["shards", keyspace.shards.length],
+    ["segment_count", segments],
+    ["seqlock_retries", totals.readRetries],
+    ["lock_waits", totals.lockWaits],
+    ["turns", totals.turns],
+    ["gc_seconds", totals.collectorSeconds.toFixed(6)],
+  ];
+}

@@ -1,0 +1,685 @@
+// keyspace.ts: the commands about keys whatever they hold: deleting, naming, copying, walking, OBJECT, databases.
+//
+// A record may move at any write, so a handler that writes between two looks finds its record again.
+// A SCAN cursor is where the next page begins in hash order, as shard, path and position (shard.ts, key-index.ts):
+//   cursor = shard * 2^35 + path * 2^12 + position, below 2^45. Path 0 begins a shard. 0 begins and ends the scan:
+//   shard 0 is entered only by it, so no page in between has that number.
+// On the data path: DEL, UNLINK, EXISTS, TOUCH and TYPE allocate nothing. KEYS and SCAN allocate handles.
+import { Flag, type KeySpec, Scope, Tier } from "../../protocol/command-row.ts";
+import { Errors, unknownTypeName } from "../../protocol/errors.ts";
+import { Encoding, Type } from "../memory/record.ts";
+import { equalBytes } from "../memory/region.ts";
+import { DATABASES, type Shard } from "../shard/shard.ts";
+import { globMatch } from "../types/glob.ts";
+import { parseInteger } from "../types/integer.ts";
+import type { Call, Row } from "./call.ts";
+
+const PATH_UNIT = 4096;
+const SHARD_UNIT = 2 ** 35;
+
+const enum ScanLimit {
+  /** COUNT is a hint, and this is the most of it that one call honours. */
+  Keys = 65536,
+  /** Steps a page takes at least before it may come back short. */
+  Steps = 128,
+}
+
+/** DEL key [key ...] */
+function del(call: Call): void {
+  const { db } = call.session;
+  let deleted = 0;
+  for (let i = 1; i < call.argc; i++) if (call.locate(i).remove(db, call.key)) deleted++;
+  call.reply.integer(deleted);
+}
+
+/** EXISTS key [key ...] and TOUCH key [key ...] */
+function exists(call: Call): void {
+  let found = 0;
+  for (let i = 1; i < call.argc; i++) if (call.findRead(i) !== 0) found++;
+  call.reply.integer(found);
+}
+
+/** TYPE key */
+function type(call: Call): void {
+  call.reply.simple(call.findRead(1) === 0 ? "none" : typeName(call.shard.type()));
+}
+
+function typeName(type: number): string {
+  switch (type) {
+    case Type.String:
+      return "string";
+    case Type.List:
+      return "list";
+    case Type.Set:
+      return "set";
+    case Type.SortedSet:
+      return "zset";
+    case Type.Hash:
+      return "hash";
+    default:
+      return "none";
+  }
+}
+
+/** RENAME key newkey */
+function rename(call: Call): void {
+  if (moveName(call, false) === 1) call.reply.ok();
+}
+
+/** RENAMENX key newkey */
+function renamenx(call: Call): void {
+  const moved = moveName(call, true);
+  if (moved >= 0) call.reply.integer(moved);
+}
+
+/** Gives the record of argument 1 the name of argument 2. 1 when done, 0 when `onlyNew` forbade it, -1 when an error
+ *  was replied. */
+function moveName(call: Call, onlyNew: boolean): number {
+  const { reply, session } = call;
+  if (call.find(1) === 0) {
+    reply.error(Errors.noSuchKey);
+    return -1;
+  }
+  if (sameKey(call)) return onlyNew ? 0 : 1;
+  if (onlyNew && call.find(2) !== 0) return 0;
+  call.find(1);
+  const { region, at } = call.shard;
+  if (!call.locate(2).adopt(session.db, call.key, region, at)) {
+    reply.error(Errors.outOfMemory);
+    return -1;
+  }
+  call.locate(1).remove(session.db, call.key);
+  return 1;
+}
+
+/** Whether arguments 1 and 2 are the same bytes. */
+function sameKey(call: Call): boolean {
+  const { input, start, length } = call;
+  return length[1] === length[2] && equalBytes(input, start[1]!, input, start[2]!, length[1]!);
+}
+
+/** COPY source destination [DB index] [REPLACE] */
+function copy(call: Call): void {
+  const { reply, session } = call;
+  let db = session.db;
+  let replace = false;
+  for (let i = 3; i < call.argc; i++) {
+    if (call.is(i, "replace")) replace = true;
+    else if (call.is(i, "db") && i + 1 < call.argc) {
+      db = readDatabase(call, ++i);
+      if (db < 0) return;
+    } else return reply.error(Errors.syntax);
+  }
+  if (db === session.db && sameKey(call)) return reply.error(Errors.sameObject);
+  if (call.findRead(1) === 0) return reply.integer(0);
+  if (!replace && call.locate(2).find(db, call.key) !== 0) return reply.integer(0);
+  call.find(1);
+  const { region, at } = call.shard;
+  if (!call.locate(2).adopt(db, call.key, region, at)) return reply.error(Errors.outOfMemory);
+  reply.integer(1);
+}
+
+/** MOVE key db */
+function move(call: Call): void {
+  const { reply, session } = call;
+  const db = readDatabase(call, 2);
+  if (db < 0) return;
+  if (db === session.db) return reply.error(Errors.sameObject);
+  if (call.find(1) === 0) return reply.integer(0);
+  const { shard, key } = call;
+  if (shard.find(db, key) !== 0) return reply.integer(0);
+  shard.find(session.db, key);
+  if (!shard.adopt(db, key, shard.region, shard.at)) return reply.error(Errors.outOfMemory);
+  shard.remove(session.db, key);
+  reply.integer(1);
+}
+
+/** How many databases clients may select. */
+export function databases(call: Call): number {
+  return Math.min(DATABASES, Number(call.server.setting("databases") ?? DATABASES));
+}
+
+/** The database that argument `i` names; -1 when an error was replied. */
+export function readDatabase(call: Call, i: number): number {
+  const db = parseInteger(call.input.u8, call.start[i]!, call.length[i]!);
+  if (Number.isNaN(db)) call.reply.error(Errors.notAnInteger);
+  else if (db !== (db | 0)) call.reply.error(Errors.intOutOfRange);
+  else if (db >= 0 && db < databases(call)) return db;
+  else call.reply.error(Errors.dbOutOfRange);
+  return -1;
+}
+
+/** SWAPDB index1 index2 */
+function swapdb(call: Call): void {
+  const { reply, input, start, length } = call;
+  const first = parseInteger(input.u8, start[1]!, length[1]!);
+  if (first !== (first | 0)) return reply.error(Errors.invalidFirstDb);
+  const second = parseInteger(input.u8, start[2]!, length[2]!);
+  if (second !== (second | 0)) return reply.error(Errors.invalidSecondDb);
+  const limit = databases(call);
+  if (first < 0 || first >= limit || second < 0 || second >= limit) return reply.error(Errors.dbOutOfRange);
+  if (first !== second) for (const shard of call.keyspace.shards) shard.swap(first, second);
+  reply.ok();
+}
+
+/** DBSIZE */
+function dbsize(call: Call): void {
+  call.reply.integer(call.keyspace.keys(call.session.db));
+}
+
+/** FLUSHDB [ASYNC | SYNC]: both forms empty it before the reply. */
+function flushdb(call: Call): void {
+  if (!flushOptions(call)) return;
+  for (const shard of call.keyspace.shards) shard.flush(call.session.db);
+  call.reply.ok();
+}
+
+/** FLUSHALL [ASYNC | SYNC] */
+function flushall(call: Call): void {
+  if (!flushOptions(call)) return;
+  for (const shard of call.keyspace.shards) shard.flushAll();
+  call.reply.ok();
+}
+
+function flushOptions(call: Call): boolean {
+  if (call.argc === 1) return true;
+  if (call.argc === 2 && (call.is(1, "async") || call.is(1, "sync"))) return true;
+  call.reply.error(Errors.syntax);
+  return false;
+}
+
+/** RANDOMKEY */
+function randomkey(call: Call): void {
+  const { reply, keyspace, session } = call;
+  const { shards } = keyspace;
+  let skip = Math.floor(Math.random() * keyspace.keys(session.db));
+  let first = 0;
+  while (first < shards.length - 1 && skip >= shards[first]!.keys(session.db))
+    skip -= shards[first++]!.keys(session.db);
+  // A shard may hold nothing but keys past their deadline: then the next one.
+  for (let i = 0; i < shards.length; i++) {
+    const shard = shards[(first + i) % shards.length]!;
+    if (shard.draw(session.db, Math.random) !== 0)
+      return reply.bulk(shard.region, shard.keyStart(), shard.keyBytes());
+  }
+  reply.nil();
+}
+
+/** KEYS pattern */
+function keys(call: Call): void {
+  const { reply, keyspace, session } = call;
+  const all = isStar(call, 1);
+  const found = keyspace.shards.map((shard) => {
+    const handles: number[] = [];
+    shard.collect(session.db, handles);
+    return all ? handles : handles.filter((handle) => keyMatches(call, 1, shard, handle));
+  });
+  reply.array(found.reduce((sum, handles) => sum + handles.length, 0));
+  for (const [number, shard] of keyspace.shards.entries())
+    for (const handle of found[number]!) {
+      shard.open(handle);
+      reply.bulk(shard.region, shard.keyStart(), shard.keyBytes());
+    }
+}
+
+/** Whether argument `i` is the pattern that takes every key, the empty one too. */
+function isStar(call: Call, i: number): boolean {
+  return call.length[i] === 1 && call.input.u8[call.start[i]!] === 42;
+}
+
+/** Whether the key of a record, at which the shard's cursor is left, matches the pattern in argument `i`. */
+function keyMatches(call: Call, i: number, shard: Shard, handle: number): boolean {
+  shard.open(handle);
+  const { start, length, input } = call;
+  return globMatch(input.u8, start[i]!, length[i]!, shard.region.u8, shard.keyStart(), shard.keyBytes());
+}
+
+/** SCAN cursor [MATCH pattern] [COUNT count] [TYPE type] */
+function scan(call: Call): void {
+  const { reply } = call;
+  const cursor = readCursor(call, 1);
+  if (cursor < 0) return reply.error(Errors.invalidCursor);
+  let wanted = 10;
+  let pattern = 0;
+  let type = 0;
+  for (let i = 2; i < call.argc; i += 2) {
+    if (i + 1 === call.argc) return reply.error(Errors.syntax);
+    if (call.is(i, "count")) {
+      wanted = parseInteger(call.input.u8, call.start[i + 1]!, call.length[i + 1]!);
+      if (Number.isNaN(wanted)) return reply.error(Errors.notAnInteger);
+      if (wanted < 1) return reply.error(Errors.syntax);
+    } else if (call.is(i, "match")) {
+      pattern = isStar(call, i + 1) ? 0 : i + 1;
+    } else if (call.is(i, "type")) {
+      type = readType(call, i + 1);
+      if (type === 0) return reply.error(unknownTypeName(call.text(i + 1)));
+    } else return reply.error(Errors.syntax);
+  }
+  scanPage(call, cursor, Math.min(wanted, ScanLimit.Keys), pattern, type);
+}
+
+/** Argument `i` as a cursor: any unsigned 64-bit number, Infinity beyond those we give out, -1 when it is none. */
+function readCursor(call: Call, i: number): number {
+  const text = call.text(i);
+  if (text === "") return 0;
+  if (!/^\+?[0-9]+$/.test(text)) return -1;
+  const cursor = BigInt(text.replace(/^\+/, ""));
+  if (cursor > 2n ** 64n - 1n) return -1;
+  return cursor > Number.MAX_SAFE_INTEGER ? Number.POSITIVE_INFINITY : Number(cursor);
+}
+
+/** The type that argument `i` names, 0 for no type. Streams are a type that no key has. */
+function readType(call: Call, i: number): number {
+  if (call.is(i, "string")) return Type.String;
+  if (call.is(i, "list")) return Type.List;
+  if (call.is(i, "set")) return Type.Set;
+  if (call.is(i, "zset")) return Type.SortedSet;
+  if (call.is(i, "hash")) return Type.Hash;
+  return call.is(i, "stream") ? 15 : 0;
+}
+
+/** Replies with a page of about `wanted` keys before filtering, and the cursor after it. Takes one shard's lock at a
+ *  time, for some 10 * `wanted` steps at most in all. */
+function scanPage(call: Call, cursor: number, wanted: number, pattern: number, type: number): void {
+  const { reply } = call;
+  const { shards } = call.keyspace;
+  const { db } = call.session;
+  const handles: number[] = [];
+  let number = Math.floor(cursor / SHARD_UNIT);
+  let path = Math.floor(cursor / PATH_UNIT) % (SHARD_UNIT / PATH_UNIT);
+  let position = cursor % PATH_UNIT;
+  let steps = Math.max(ScanLimit.Steps, wanted * 10);
+  let picked = 0;
+  let count = 0;
+  // Keys are written while their shard is locked, the header when their number is known: it is then put in front.
+  const start = reply.at;
+  while (number < shards.length && picked < wanted && steps > 0) {
+    const shard = shards[number]!;
+    shard.lock();
+    try {
+      do {
+        handles.length = 0;
+        position = shard.scan(db, path, position, handles);
+        path = shard.scanPath;
+        picked += handles.length;
+        for (const handle of handles) {
+          shard.open(handle);
+          if (type !== 0 && shard.type() !== type) continue;
+          if (pattern !== 0 && !keyMatches(call, pattern, shard, handle)) continue;
+          reply.bulk(shard.region, shard.keyStart(), shard.keyBytes());
+          count++;
+        }
+      } while (path !== 0 && picked < wanted && --steps > 0);
+    } finally {
+      shard.unlock();
+    }
+    if (path !== 0) break;
+    number++;
+    position = 0;
+  }
+  const next = number < shards.length ? number * SHARD_UNIT + path * PATH_UNIT + position : 0;
+  const body = reply.at;
+  reply.array(2);
+  reply.text(next.toString());
+  reply.array(count);
+  if (reply.overflow || body === start) return;
+  const header = reply.u8.slice(body, reply.at);
+  reply.u8.copyWithin(start + header.length, start, body);
+  reply.u8.set(header, start);
+}
+
+/** OBJECT ENCODING key */
+function objectEncoding(call: Call): void {
+  if (call.findRead(2) === 0) return call.reply.nil();
+  call.reply.text(encodingName(call.shard));
+}
+
+/** What OBJECT ENCODING calls the form of the record at the shard's cursor. */
+export function encodingName(shard: Shard): string {
+  switch (shard.encoding()) {
+    case Encoding.Integer:
+      return "int";
+    case Encoding.Bytes:
+      return shard.valueBytes() <= 44 ? "embstr" : "raw";
+    default:
+      return "raw";
+  }
+}
+
+/** OBJECT REFCOUNT key: nothing is shared. */
+function objectRefcount(call: Call): void {
+  if (call.findRead(2) === 0) return call.reply.nil();
+  call.reply.integer(1);
+}
+
+/** OBJECT IDLETIME key: 0 until records keep the time of their last access. */
+function objectIdletime(call: Call): void {
+  if (call.findRead(2) === 0) return call.reply.nil();
+  call.reply.integer(0);
+}
+
+/** OBJECT FREQ key */
+function objectFreq(call: Call): void {
+  if (call.findRead(2) === 0) return call.reply.nil();
+  call.reply.error(Errors.noFrequency);
+}
+
+const objectHelp = [
+  "ENCODING <key>",
+  "    Return the kind of internal representation used in order to store the value",
+  "    associated with a <key>.",
+  "FREQ <key>",
+  "    Return the access frequency index of the <key>. The returned integer is",
+  "    proportional to the logarithm of the recent access frequency of the key.",
+  "IDLETIME <key>",
+  "    Return the idle time of the <key>, that is the approximated number of",
+  "    seconds elapsed since the last access to the key.",
+  "REFCOUNT <key>",
+  "    Return the number of references of the value associated with the specified",
+  "    <key>.",
+];
+
+/** A container's HELP: its lines between the sentence all begin with and HELP's own two. */
+export function replyHelp(call: Call, container: string, lines: readonly string[]): void {
+  const { reply } = call;
+  reply.array(lines.length + 3);
+  reply.simple(`${container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:`);
+  for (const line of lines) reply.simple(line);
+  reply.simple("HELP");
+  reply.simple("    Prints this help.");
+}
+
+function spec(first: number, last: number, ...flags: string[]): KeySpec {
+  return { first, last, step: 1, flags };
+}
+
+const everyKey = (...flags: string[]) => [spec(1, -1, ...flags)];
+
+const keyed = { scope: Scope.Keys, tier: Tier.Core, group: "generic" } as const;
+const whole = { keys: [], scope: Scope.All, tier: Tier.Core } as const;
+
+const objectReader = {
+  ...keyed,
+  arity: 3,
+  flags: Flag.ReadOnly,
+  keys: [spec(2, 0, "RO")],
+  acl: ["keyspace", "read", "slow"],
+  complexity: "O(1)",
+  syntax: "key",
+} as const;
+
+export const keyspaceCommands: readonly Row[] = [
+  {
+    ...keyed,
+    name: "del",
+    arity: -2,
+    flags: Flag.Write,
+    keys: everyKey("RM", "delete"),
+    acl: ["keyspace", "write", "slow"],
+    since: "1.0.0",
+    complexity: "O(N) where N is the number of keys given.",
+    summary: "Deletes keys and returns how many there were.",
+    syntax: "key [key ...]",
+    handler: del,
+  },
+  {
+    ...keyed,
+    name: "unlink",
+    arity: -2,
+    flags: Flag.Write | Flag.Fast,
+    keys: everyKey("RM", "delete"),
+    acl: ["keyspace", "write", "fast"],
+    since: "4.0.0",
+    complexity: "O(N) where N is the number of keys given.",
+    summary: "Deletes keys as DEL does, without waiting for large values to be freed.",
+    syntax: "key [key ...]",
+    handler: del,
+  },
+  {
+    ...keyed,
+    name: "exists",
+    arity: -2,
+    flags: Flag.ReadOnly | Flag.Fast,
+    keys: everyKey("RO"),
+    acl: ["keyspace", "read", "fast"],
+    since: "1.0.0",
+    complexity: "O(N) where N is the number of keys given.",
+    summary: "Returns how many of the keys exist, counting repeats.",
+    syntax: "key [key ...]",
+    handler: exists,
+  },
+  {
+    ...keyed,
+    name: "type",
+    arity: 2,
+    flags: Flag.ReadOnly | Flag.Fast,
+    keys: [spec(1, 0, "RO")],
+    acl: ["keyspace", "read", "fast"],
+    since: "1.0.0",
+    complexity: "O(1)",
+    summary: "Returns the type of the value at a key.",
+    syntax: "key",
+    optimistic: true,
+    handler: type,
+  },
+  {
+    ...keyed,
+    name: "touch",
+    arity: -2,
+    flags: Flag.ReadOnly | Flag.Fast,
+    keys: everyKey("RO"),
+    acl: ["keyspace", "read", "fast"],
+    since: "3.2.1",
+    complexity: "O(N) where N is the number of keys given.",
+    summary: "Marks keys as just used and returns how many exist.",
+    syntax: "key [key ...]",
+    handler: exists,
+  },
+  {
+    ...keyed,
+    name: "rename",
+    arity: 3,
+    flags: Flag.Write,
+    keys: [spec(1, 0, "RW", "access", "delete"), spec(2, 0, "OW", "update")],
+    acl: ["keyspace", "write", "slow"],
+    since: "1.0.0",
+    complexity: "O(N) where N is the size of the value.",
+    summary: "Gives a key another name, replacing what had that name.",
+    syntax: "key newkey",
+    handler: rename,
+  },
+  {
+    ...keyed,
+    name: "renamenx",
+    arity: 3,
+    flags: Flag.Write | Flag.Fast,
+    keys: [spec(1, 0, "RW", "access", "delete"), spec(2, 0, "OW", "insert")],
+    acl: ["keyspace", "write", "fast"],
+    since: "1.0.0",
+    complexity: "O(N) where N is the size of the value.",
+    summary: "Gives a key another name unless that name is taken.",
+    syntax: "key newkey",
+    handler: renamenx,
+  },
+  {
+    ...keyed,
+    name: "copy",
+    arity: -3,
+    flags: Flag.Write | Flag.DenyOom,
+    keys: [spec(1, 0, "RO", "access"), spec(2, 0, "OW", "update")],
+    acl: ["keyspace", "write", "slow"],
+    since: "6.2.0",
+    complexity: "O(N) where N is the size of the value.",
+    summary: "Copies a value and its deadline to another key.",
+    syntax: "source destination [DB destination-db] [REPLACE]",
+    handler: copy,
+  },
+  {
+    ...whole,
+    name: "randomkey",
+    arity: 1,
+    flags: Flag.ReadOnly,
+    acl: ["keyspace", "read", "slow"],
+    group: "generic",
+    since: "1.0.0",
+    complexity: "O(1)",
+    summary: "Returns a key drawn at random.",
+    syntax: "",
+    handler: randomkey,
+  },
+  {
+    ...whole,
+    name: "keys",
+    arity: 2,
+    flags: Flag.ReadOnly,
+    acl: ["keyspace", "read", "slow", "dangerous"],
+    group: "generic",
+    since: "1.0.0",
+    complexity: "O(N) where N is the number of keys in the database.",
+    summary: "Returns all keys whose names match a pattern.",
+    syntax: "pattern",
+    handler: keys,
+  },
+  {
+    ...whole,
+    scope: Scope.None,
+    name: "scan",
+    arity: -2,
+    flags: Flag.ReadOnly,
+    acl: ["keyspace", "read", "slow"],
+    group: "generic",
+    since: "2.8.0",
+    complexity: "O(1) a call, O(N) for a whole walk of N keys.",
+    summary: "Walks the keys of a database a page at a time.",
+    syntax: "cursor [MATCH pattern] [COUNT count] [TYPE type]",
+    handler: scan,
+  },
+  {
+    keys: [],
+    scope: Scope.None,
+    tier: Tier.Core,
+    name: "object",
+    arity: -2,
+    flags: 0,
+    acl: ["slow"],
+    group: "generic",
+    since: "2.2.3",
+    complexity: "Depends on subcommand.",
+    summary: "Tells about the value at a key.",
+    syntax: "",
+    subcommands: [
+      {
+        ...objectReader,
+        name: "object|encoding",
+        since: "2.2.3",
+        summary: "Returns the name of the form a value is kept in.",
+        optimistic: true,
+        handler: objectEncoding,
+      },
+      {
+        ...objectReader,
+        name: "object|refcount",
+        since: "2.2.3",
+        summary: "Returns how many references a value has: one.",
+        optimistic: true,
+        handler: objectRefcount,
+      },
+      {
+        ...objectReader,
+        name: "object|idletime",
+        since: "2.2.3",
+        summary: "Returns how many seconds ago a value was last used.",
+        optimistic: true,
+        handler: objectIdletime,
+      },
+      {
+        ...objectReader,
+        name: "object|freq",
+        since: "4.0.0",
+        summary: "Returns how often a value is used, under an LFU policy.",
+        optimistic: true,
+        handler: objectFreq,
+      },
+      {
+        keys: [],
+        scope: Scope.None,
+        tier: Tier.Core,
+        name: "object|help",
+        arity: 2,
+        flags: Flag.Loading | Flag.Stale,
+        acl: ["keyspace", "slow"],
+        group: "generic",
+        since: "6.2.0",
+        complexity: "O(1)",
+        summary: "Lists the subcommands.",
+        syntax: "",
+        handler: (call) => replyHelp(call, "OBJECT", objectHelp),
+      },
+    ],
+  },
+  {
+    ...keyed,
+    name: "move",
+    arity: 3,
+    flags: Flag.Write | Flag.Fast,
+    keys: [spec(1, 0, "RW", "access", "update")],
+    acl: ["keyspace", "write", "fast"],
+    since: "1.0.0",
+    complexity: "O(N) where N is the size of the value.",
+    summary: "Moves a key to another database unless it has one of that name.",
+    syntax: "key db",
+    handler: move,
+  },
+  {
+    ...whole,
+    name: "swapdb",
+    arity: 3,
+    flags: Flag.Write | Flag.Fast,
+    acl: ["keyspace", "write", "fast", "dangerous"],
+    group: "server",
+    since: "4.0.0",
+    complexity: "O(1)",
+    summary: "Exchanges two databases.",
+    syntax: "index1 index2",
+    handler: swapdb,
+  },
+  {
+    ...whole,
+    name: "dbsize",
+    arity: 1,
+    flags: Flag.ReadOnly | Flag.Fast,
+    acl: ["keyspace", "read", "fast"],
+    group: "server",
+    since: "1.0.0",
+    complexity: "O(1)",
+    summary: "Returns the number of keys in the database.",
+    syntax: "",
+    handler: dbsize,
+  },
+  {
+    ...whole,
+    name: "flushdb",
+    arity: -1,
+    flags: Flag.Write,
+    acl: ["keyspace", "write", "slow", "dangerous"],
+    group: "server",
+    since: "1.0.0",
+    complexity: "O(N) where N is the number of keys in the database.",
+    summary: "Deletes all keys of the database.",
+    syntax: "[ASYNC | SYNC]",
+    handler: flushdb,
+  },
+  {
+    ...whole,
+    name: "flushall",
+    arity: -1,
+    flags: Flag.Write,
+    acl: ["keyspace", "write", "slow", "dangerous"],
+    group: "server",
+    since: "1.0.0",
+    complexity: "O(N) where N is the memory in use.",
+    summary: "Deletes all keys of all databases.",
+    syntax: "[ASYNC | SYNC]",
+    handler: flushall,
+  },
+];

@@ -1,0 +1,132 @@
+// blocking-driver.ts: what `uring` and `epoll` share: the table of connections, sending without waiting, the backlog of a
+// slow reader, closing. The two differ only in how they wait and receive.
+// On the data path. Neighbours: driver.ts (the seam), uring.ts, epoll.ts.
+import type { Region } from "../memory/region.ts";
+import type { BufferPool } from "./buffer-pool.ts";
+import type { Connection } from "./connection.ts";
+import type { Driver, DriverOptions, Events } from "./driver.ts";
+import { Errno, libc, outcome, scratch } from "./native.ts";
+import { localAddress, peerAddress, tuneConnection } from "./socket.ts";
+
+const enum Send {
+  DontWait = 0x40,
+  NoSignal = 0x4000,
+}
+
+export abstract class BlockingDriver implements Driver {
+  abstract readonly name: "uring" | "epoll";
+  protected readonly events: Events;
+  protected readonly send: Region;
+  protected readonly pool: BufferPool;
+  protected readonly connections: (Connection | null)[] = [];
+  private readonly freeSlots: number[] = [];
+  protected readonly c = libc();
+  protected accepting = true;
+
+  constructor(protected readonly options: DriverOptions) {
+    this.events = options.events;
+    this.send = options.send;
+    this.pool = options.pool;
+  }
+
+  abstract run(): void;
+  abstract transmit(connection: Connection, start: number, end: number): number;
+  abstract stopAccepting(): void;
+  /** Asks to be told when the connection's socket takes bytes again; `writable` is then called. */
+  protected abstract watchWritable(connection: Connection): void;
+  /** Sends what is queued for this turn, so that a close does not overtake it. */
+  protected abstract flushQueued(connection: Connection): void;
+  /** Lets go of the socket. */
+  protected abstract release(connection: Connection): void;
+  /** Begins to receive. */
+  protected abstract watchReadable(connection: Connection): void;
+
+  /** Takes an accepted socket into the table. */
+  protected admit(fd: number, isTcp: boolean): void {
+    if (isTcp) tuneConnection(fd, this.options.keepaliveSeconds);
+    const connection = this.events.accepted(fd, isTcp ? peerAddress(fd) : "", isTcp ? localAddress(fd) : "");
+    if (connection === null) {
+      const { view, address } = scratch();
+      const { refusal } = this.options;
+      for (let i = 0; i < refusal.length; i++) view.setUint8(i, refusal.charCodeAt(i));
+      this.c.send(fd, address, refusal.length, Send.DontWait | Send.NoSignal);
+      this.c.close(fd);
+      return;
+    }
+    const slot = this.freeSlots.pop() ?? this.connections.length;
+    connection.slot = slot;
+    this.connections[slot] = connection;
+    this.watchReadable(connection);
+  }
+
+  /** Forgets a connection whose socket is closed. */
+  protected forget(connection: Connection): void {
+    this.connections[connection.slot] = null;
+    this.freeSlots.push(connection.slot);
+  }
+
+  /** Sends [start, end) of the send region as far as the socket takes it; the rest becomes backlog. */
+  protected sendNow(connection: Connection, start: number, end: number): void {
+    const sent = this.push(connection, this.send, start, end);
+    if (sent < 0 || start + sent === end) return;
+    this.keepUnsent(connection, start + sent, end);
+  }
+
+  /** Puts [start, end) of the send region into the backlog and waits for room in the socket. */
+  protected keepUnsent(connection: Connection, start: number, end: number): void {
+    const fresh = connection.backlog === null;
+    if (!connection.appendBacklog(this.pool, this.send, start, end - start)) this.close(connection, true);
+    else if (fresh) this.watchWritable(connection);
+  }
+
+  /** Bytes the socket took, 0 when it is full, -1 when the connection was closed on an error. */
+  private push(connection: Connection, region: Region, start: number, end: number): number {
+    let at = start;
+    while (at < end) {
+      const sent = outcome(
+        this.c.send(connection.fd, region.address + at, end - at, Send.DontWait | Send.NoSignal),
+      );
+      if (sent > 0) at += sent;
+      else if (sent === -Errno.Intr) continue;
+      else if (sent === -Errno.Again || sent === 0) break;
+      else {
+        this.close(connection, true);
+        return -1;
+      }
+    }
+    connection.bytesOut += at - start;
+    return at - start;
+  }
+
+  /** The socket takes bytes again. */
+  protected writable(connection: Connection): void {
+    const { backlog } = connection;
+    if (connection.closed || backlog === null) return;
+    const sent = this.push(connection, backlog, connection.backlogStart, connection.backlogEnd);
+    if (sent < 0) return;
+    connection.backlogStart += sent;
+    if (connection.backlogBytes > 0) {
+      this.watchWritable(connection);
+      return;
+    }
+    connection.releaseBacklog(this.pool);
+    if (connection.draining) this.close(connection, true);
+  }
+
+  close(connection: Connection, now: boolean): void {
+    if (connection.closed) return;
+    if (!now) {
+      this.flushQueued(connection);
+      if (connection.closed) return;
+      if (connection.backlogBytes > 0) {
+        connection.draining = true;
+        return;
+      }
+    }
+    connection.closed = true;
+    this.events.closed(connection);
+    connection.releaseInput(this.pool);
+    connection.releaseBacklog(this.pool);
+    this.release(connection);
+  }
+}

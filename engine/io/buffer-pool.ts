@@ -1,0 +1,30 @@
+// buffer-pool.ts: regions of a power of two for requests that arrive in pieces and replies that their reader does not
+// take at once. Kept for reuse and never unmapped; what is large gives its pages back when it is returned.
+// One a worker. Not on the path of a connection whose requests arrive whole and whose reader keeps up.
+import { Region } from "../memory/region.ts";
+
+const SMALLEST_SHIFT = 12;
+const LARGEST_SHIFT = 30;
+/** A returned region above this gives its pages back to the system. */
+const KEEP_BYTES = 64 * 1024;
+
+export class BufferPool {
+  private readonly free: Region[][] = Array.from({ length: LARGEST_SHIFT + 1 }, () => []);
+  /** Bytes of regions that are out. */
+  usedBytes = 0;
+
+  /** A region of at least `bytes`, or null when that is over 1 GiB or the system refuses. */
+  take(bytes: number): Region | null {
+    if (bytes > 2 ** LARGEST_SHIFT) return null;
+    const shift = Math.max(SMALLEST_SHIFT, 32 - Math.clz32(bytes - 1));
+    const region = this.free[shift]!.pop() ?? Region.private(2 ** shift);
+    if (region !== null) this.usedBytes += region.bytes;
+    return region;
+  }
+
+  give(region: Region): void {
+    this.usedBytes -= region.bytes;
+    if (region.bytes > KEEP_BYTES) region.release(0, region.bytes);
+    this.free[31 - Math.clz32(region.bytes)]!.push(region);
+  }
+}

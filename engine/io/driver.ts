@@ -1,0 +1,51 @@
+// driver.ts: the seam between a worker and the kernel. A driver accepts, receives, sends and wakes; it knows nothing of
+// commands. Three stand behind it: uring.ts, epoll.ts and bun.ts.
+//
+// A turn: the driver waits, calls `turn` once, then `received` for every connection with new bytes. Replies are written
+// by the worker to `send` and handed over by `transmit`; at the end of a turn the send region starts over.
+// Neighbours: connection.ts; engine/worker/worker.ts implements Events.
+import type { Region } from "../memory/region.ts";
+import type { BufferPool } from "./buffer-pool.ts";
+import type { Connection } from "./connection.ts";
+
+/** What a driver tells its worker. */
+export interface Events {
+  /** A turn begins: read the clock, look at what other workers said. False ends the driver's loop. */
+  turn(): boolean;
+  /** A new connection, or null to refuse it (the worker has answered and the driver closes). */
+  accepted(fd: number, peer: string, local: string): Connection | null;
+  /** Bytes [start, end) of `region`, new to the connection and valid during the call. The worker keeps what is not a
+   *  whole command in the connection's input. */
+  received(connection: Connection, region: Region, start: number, end: number): void;
+  /** The connection is gone: its session ends. Called once. */
+  closed(connection: Connection): void;
+}
+
+export interface Driver {
+  readonly name: "uring" | "epoll" | "bun";
+  /** Runs until `Events.turn` says false. The blocking drivers return then; `bun` returns at once and goes on. */
+  run(): void;
+  /** Sends bytes [start, end) of the send region to a connection, behind whatever waits for it. Returns the start of
+   *  the send region still in use: the caller may write from the returned offset on. */
+  transmit(connection: Connection, start: number, end: number): number;
+  /** Ends a connection after what was transmitted has gone (at once when `now`). */
+  close(connection: Connection, now: boolean): void;
+  /** Stops accepting. */
+  stopAccepting(): void;
+}
+
+export interface DriverOptions {
+  readonly events: Events;
+  /** The worker's send region. */
+  readonly send: Region;
+  readonly pool: BufferPool;
+  /** Listening sockets, already bound. */
+  readonly listeners: readonly number[];
+  /** What a refused connection is told. */
+  readonly refusal: string;
+  /** The eventfd by which others wake this worker; -1 under `bun`. */
+  readonly wakeFd: number;
+  readonly keepaliveSeconds: number;
+  /** Longest sleep without an event, ms: the worker's background work runs at least so often. */
+  readonly tickMs: number;
+}

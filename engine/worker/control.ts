@@ -1,0 +1,195 @@
+// control.ts: what workers and the control plane tell each other, as bytes they all map: settings, orders, figures and
+// the list of connections. Nobody waits for anybody: every part has one writer, or a lock of its own, and readers look.
+//
+// Layout (bytes)            WHO WRITES IT
+//      0  header words      Word below: anyone, by Atomics
+//   4096  settings, JSON    whoever holds the settings lock; the version in the header counts changes
+//  69632  worker pages      4 KiB each: the worker itself, plain stores (Figure below, then calls a row)
+//  then   client entries    1 KiB each, `clientsPerWorker` a worker: the worker that owns the connection;
+//                           its kill word by anyone
+// Read without a lock, a figure is one aligned 8-byte store old at most; a client's text may be torn for a moment.
+// Neighbours: worker.ts, server-view.ts, host.ts.
+import { lock, unlock } from "../memory/lock.ts";
+import { need, Region } from "../memory/region.ts";
+
+export const enum Word {
+  /** Counts orders of any kind; a worker compares it once a turn. */
+  Orders = 0,
+  /** 1: stop. */
+  Stop = 1,
+  SettingsLock = 2, // and 3
+  SettingsVersion = 4,
+  SettingsBytes = 5,
+  NextClient = 6,
+  Clients = 7,
+  ActiveExpireOff = 8,
+  StatisticsEpoch = 9,
+  PeakPages = 10,
+  /** f64 index: nobody runs a command before this time, ms. */
+  StallUntilF64 = 16,
+  /** Workers that have started, and that have ended. */
+  Started = 40,
+  Ended = 41,
+  WakeFds = 64, // one word a worker
+}
+
+/** f64 indexes in a worker's page. */
+export const enum Figure {
+  ConnectionsReceived = 0,
+  ConnectionsRejected = 1,
+  Connections = 2,
+  Commands = 3,
+  NetworkIn = 4,
+  NetworkOut = 5,
+  Hits = 6,
+  Misses = 7,
+  Errors = 8,
+  InputDisconnections = 9,
+  OutputDisconnections = 10,
+  Turns = 11,
+  ReadRetries = 12,
+  LockWaits = 13,
+  BufferBytes = 14,
+  HeapBytes = 15,
+  CollectorSeconds = 16,
+  /** Three a row of the table: calls, failed, rejected. */
+  Calls = 32,
+}
+
+/** Fields of a client's entry. */
+export const enum Entry {
+  StateI32 = 0, // 0 free, 1 in use
+  KillI32 = 1,
+  FdI32 = 2,
+  DbI32 = 3,
+  FlagsI32 = 4, // 1 RESP3, 2 no-evict, 4 no-touch
+  LastRowI32 = 5,
+  QueryI32 = 6,
+  QueryFreeI32 = 7,
+  OutputI32 = 8,
+  IdF64 = 6,
+  CreatedF64 = 7,
+  LastF64 = 8,
+  InF64 = 9,
+  OutF64 = 10,
+  CommandsF64 = 11,
+  Text = 128, // from this byte: fields of a length byte and text
+  AddressText = 128,
+  LocalText = 192,
+  NameText = 256,
+  LibraryText = 512,
+  VersionText = 768,
+  Bytes = 1024,
+}
+
+const SETTINGS_AT = 4096;
+const SETTINGS_BYTES = 65536;
+const PAGES_AT = SETTINGS_AT + SETTINGS_BYTES;
+const PAGE_BYTES = 16384;
+
+/** What another thread needs to attach. */
+export interface ControlPlan {
+  readonly address: number;
+  readonly bytes: number;
+  readonly workers: number;
+  readonly clientsPerWorker: number;
+}
+
+export class Control {
+  private constructor(
+    readonly region: Region,
+    readonly plan: ControlPlan,
+  ) {}
+
+  static create(workers: number, clientsPerWorker: number): Control {
+    const clients = workers * clientsPerWorker * Entry.Bytes;
+    const bytes = (PAGES_AT + workers * PAGE_BYTES + clients + 4095) & ~4095;
+    const region = need(Region.shared(bytes), "the control region");
+    return new Control(region, { address: region.address, bytes, workers, clientsPerWorker });
+  }
+
+  static attach(plan: ControlPlan): Control {
+    return new Control(Region.attach(plan.address, plan.bytes), plan);
+  }
+
+  word(word: number): number {
+    return Atomics.load(this.region.i32, word);
+  }
+
+  add(word: number, amount: number): number {
+    return Atomics.add(this.region.i32, word, amount);
+  }
+
+  setWord(word: number, value: number): void {
+    Atomics.store(this.region.i32, word, value);
+  }
+
+  get stallUntilMs(): number {
+    return this.region.f64[Word.StallUntilF64]!;
+  }
+
+  set stallUntilMs(value: number) {
+    this.region.f64[Word.StallUntilF64] = value;
+  }
+
+  /** f64 index of a worker's page. */
+  pageOf(worker: number): number {
+    return (PAGES_AT + worker * PAGE_BYTES) >> 3;
+  }
+
+  /** Byte offset of a client's entry. */
+  entryOf(worker: number, index: number): number {
+    return PAGES_AT + this.plan.workers * PAGE_BYTES + (worker * this.plan.clientsPerWorker + index) * Entry.Bytes;
+  }
+
+  /** A figure summed over all workers. */
+  sum(figure: number): number {
+    let sum = 0;
+    for (let worker = 0; worker < this.plan.workers; worker++)
+      sum += this.region.f64[this.pageOf(worker) + figure]!;
+    return sum;
+  }
+
+  /** Writes text of at most `room` - 1 bytes (one a character) as a length byte and the bytes. */
+  writeText(at: number, room: number, text: string): void {
+    const { u8 } = this.region;
+    const bytes = Math.min(text.length, room - 1, 255);
+    for (let i = 0; i < bytes; i++) u8[at + 1 + i] = text.charCodeAt(i);
+    u8[at] = bytes;
+  }
+
+  readText(at: number): string {
+    const { u8 } = this.region;
+    const bytes = u8[at]!;
+    let text = "";
+    for (let i = 0; i < bytes; i++) text += String.fromCharCode(u8[at + 1 + i]!);
+    return text;
+  }
+
+  /** The settings block as text. */
+  readSettings(): string {
+    const version = lock(this.region, Word.SettingsLock);
+    const bytes = this.region.i32[Word.SettingsBytes]!;
+    const text = new TextDecoder().decode(this.region.u8.slice(SETTINGS_AT, SETTINGS_AT + bytes));
+    unlock(this.region, Word.SettingsLock, version);
+    return text;
+  }
+
+  /** Replaces the settings block by what `change` makes of it; null leaves it. Returns what `change` returned. */
+  changeSettings(change: (text: string) => string | null): string | null {
+    const version = lock(this.region, Word.SettingsLock);
+    try {
+      const old = this.region.i32[Word.SettingsBytes]!;
+      const next = change(new TextDecoder().decode(this.region.u8.slice(SETTINGS_AT, SETTINGS_AT + old)));
+      if (next === null) return null;
+      const bytes = new TextEncoder().encode(next);
+      if (bytes.length > SETTINGS_BYTES) throw new Error("the settings are larger than their block");
+      this.region.u8.set(bytes, SETTINGS_AT);
+      this.region.i32[Word.SettingsBytes] = bytes.length;
+      this.add(Word.SettingsVersion, 1);
+      return next;
+    } finally {
+      unlock(this.region, Word.SettingsLock, version);
+    }
+  }
+}

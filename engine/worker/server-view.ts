@@ -1,0 +1,288 @@
+// server-view.ts: answers what handlers ask about the process, from the control region and the worker's own state.
+// Cold. Neighbours: engine/commands/server.ts is the interface, worker.ts owns one.
+import { readdirSync, readFileSync } from "node:fs";
+import { allCommands } from "../commands/index.ts";
+import type { Row } from "../commands/call.ts";
+import type { ClientView, Server, Totals } from "../commands/server.ts";
+import type { Session } from "../commands/session.ts";
+import { Settings } from "../config/settings.ts";
+import { Entry as ClientEntry, Figure, Word } from "./control.ts";
+import type { Worker } from "./worker.ts";
+
+export class ServerView implements Server {
+  readonly rows = allCommands;
+  private readonly byName = new Map<string, Row>();
+
+  constructor(private readonly owner: Worker) {
+    for (const row of allCommands) {
+      this.byName.set(row.name, row);
+      for (const child of row.subcommands ?? []) this.byName.set(child.name, child);
+    }
+  }
+
+  row(name: string): Row | undefined {
+    return this.byName.get(name);
+  }
+
+  get version(): string {
+    return this.owner.plan.version;
+  }
+
+  get runId(): string {
+    return this.owner.plan.runId;
+  }
+
+  get startedMs(): number {
+    return this.owner.plan.startedMs;
+  }
+
+  get port(): number {
+    return this.owner.settings.number("port");
+  }
+
+  get workers(): number {
+    return this.owner.plan.workers;
+  }
+
+  get driver(): string {
+    return this.owner.plan.driver;
+  }
+
+  get driverReason(): string {
+    return this.owner.plan.driverReason;
+  }
+
+  get executable(): string {
+    return process.execPath;
+  }
+
+  get configFile(): string {
+    return this.owner.plan.configFile;
+  }
+
+  get worker(): number {
+    return this.owner.plan.index;
+  }
+
+  setting(name: string): string | undefined {
+    return this.owner.settings.get(name);
+  }
+
+  settingNames(): readonly string[] {
+    return this.owner.settings.names();
+  }
+
+  setSettings(pairs: readonly (readonly [string, string])[]): string | null {
+    let refused: string | null = null;
+    this.owner.control.changeSettings((text) => {
+      const settings = Settings.from(JSON.parse(text));
+      refused = settings.set(pairs);
+      return refused === null ? JSON.stringify(settings.state()) : null;
+    });
+    if (refused === null) this.owner.order();
+    return refused;
+  }
+
+  resetStatistics(): void {
+    this.owner.control.add(Word.StatisticsEpoch, 1);
+    for (const shard of this.owner.keyspace.shards) {
+      shard.lock();
+      shard.clearExpiredKeys();
+      shard.unlock();
+    }
+    this.owner.order();
+  }
+
+  totals(): Totals {
+    const { control } = this.owner;
+    this.owner.publishFigures();
+    return {
+      connections: control.word(Word.Clients),
+      connectionsReceived: control.sum(Figure.ConnectionsReceived),
+      connectionsRejected: control.sum(Figure.ConnectionsRejected),
+      commands: control.sum(Figure.Commands),
+      networkIn: control.sum(Figure.NetworkIn),
+      networkOut: control.sum(Figure.NetworkOut),
+      hits: control.sum(Figure.Hits),
+      misses: control.sum(Figure.Misses),
+      errors: control.sum(Figure.Errors),
+      inputDisconnections: control.sum(Figure.InputDisconnections),
+      outputDisconnections: control.sum(Figure.OutputDisconnections),
+      turns: control.sum(Figure.Turns),
+      readRetries: control.sum(Figure.ReadRetries),
+      lockWaits: control.sum(Figure.LockWaits),
+      clientBytes: control.sum(Figure.BufferBytes),
+      heapBytes: control.sum(Figure.HeapBytes),
+      collectorSeconds: collectorSeconds(),
+    };
+  }
+
+  usedBytes(): number {
+    const used = this.owner.keyspace.usedBytes + this.owner.control.sum(Figure.BufferBytes);
+    const pages = Math.ceil(used / 4096);
+    const { control } = this.owner;
+    if (pages > control.word(Word.PeakPages)) control.setWord(Word.PeakPages, pages);
+    return used;
+  }
+
+  residentBytes(): number {
+    return statm();
+  }
+
+  peakBytes(): number {
+    const used = this.usedBytes();
+    return Math.max(used, this.owner.control.word(Word.PeakPages) * 4096);
+  }
+
+  commandCalls(): ReadonlyMap<string, { calls: number; failed: number; rejected: number }> {
+    this.owner.publishFigures();
+    const counts = new Map<string, { calls: number; failed: number; rejected: number }>();
+    for (const entry of this.owner.entries) {
+      const at = Figure.Calls + entry.index * 3;
+      const calls = this.owner.control.sum(at);
+      const failed = this.owner.control.sum(at + 1);
+      const rejected = this.owner.control.sum(at + 2);
+      if (calls + rejected > 0) counts.set(entry.row.name, { calls, failed, rejected });
+    }
+    return counts;
+  }
+
+  /** Of this worker: codes are text, and the other workers' are theirs. */
+  errorCounts(): ReadonlyMap<string, number> {
+    return this.owner.errorCounts;
+  }
+
+  clients(): ClientView[] {
+    const { control, plan } = this.owner;
+    for (const client of this.owner.clients) this.owner.publishNumbers(client);
+    const views: ClientView[] = [];
+    const total = control.word(Word.Clients);
+    for (let worker = 0; worker < plan.workers; worker++) {
+      // Entries are dense from 0 but for gaps of closed ones: stop once all are found or a long gap says there are no more.
+      for (let index = 0, gap = 0; index < plan.control.clientsPerWorker && gap < 4096; index++) {
+        const entry = control.entryOf(worker, index);
+        if (control.region.i32[entry >> 2] !== 1) {
+          gap++;
+          continue;
+        }
+        gap = 0;
+        views.push(this.viewOf(worker, entry));
+        if (views.length > total + 1024) break;
+      }
+    }
+    return views.sort((a, b) => a.id - b.id);
+  }
+
+  view(session: Session): ClientView {
+    const client = this.owner.clientOf(session)!;
+    this.owner.publishNumbers(client);
+    return this.viewOf(this.owner.plan.index, client.entry);
+  }
+
+  private viewOf(worker: number, entry: number): ClientView {
+    const { control } = this.owner;
+    const { i32, f64 } = control.region;
+    const word = entry >> 2;
+    const number = entry >> 3;
+    const flags = i32[word + ClientEntry.FlagsI32]!;
+    const last = i32[word + ClientEntry.LastRowI32]!;
+    return {
+      id: f64[number + ClientEntry.IdF64]!,
+      address: control.readText(entry + ClientEntry.AddressText),
+      localAddress: control.readText(entry + ClientEntry.LocalText),
+      fd: i32[word + ClientEntry.FdI32]!,
+      name: control.readText(entry + ClientEntry.NameText),
+      createdMs: f64[number + ClientEntry.CreatedF64]!,
+      lastMs: f64[number + ClientEntry.LastF64]!,
+      db: i32[word + ClientEntry.DbI32]!,
+      resp: (flags & 1) !== 0 ? 3 : 2,
+      lastCommand: last < 0 ? "NULL" : this.owner.entries[last]!.row.name,
+      libraryName: control.readText(entry + ClientEntry.LibraryText),
+      libraryVersion: control.readText(entry + ClientEntry.VersionText),
+      noEvict: (flags & 2) !== 0,
+      noTouch: (flags & 4) !== 0,
+      queryBytes: i32[word + ClientEntry.QueryI32]!,
+      queryFreeBytes: i32[word + ClientEntry.QueryFreeI32]!,
+      outputBytes: i32[word + ClientEntry.OutputI32]!,
+      networkIn: f64[number + ClientEntry.InF64]!,
+      networkOut: f64[number + ClientEntry.OutF64]!,
+      commands: f64[number + ClientEntry.CommandsF64]!,
+      worker,
+    };
+  }
+
+  publish(session: Session): void {
+    const client = this.owner.clientOf(session);
+    if (client !== undefined) this.owner.publishTexts(client);
+  }
+
+  kill(ids: readonly number[], self: Session): number {
+    const { control, plan } = this.owner;
+    const wanted = new Set(ids);
+    let found = 0;
+    let others = false;
+    for (let worker = 0; worker < plan.workers; worker++)
+      for (let index = 0, gap = 0; index < plan.control.clientsPerWorker && gap < 4096; index++) {
+        const entry = control.entryOf(worker, index);
+        if (control.region.i32[entry >> 2] !== 1) {
+          gap++;
+          continue;
+        }
+        gap = 0;
+        const id = control.region.f64[(entry >> 3) + ClientEntry.IdF64]!;
+        if (!wanted.has(id)) continue;
+        found++;
+        if (id === self.id) self.closing = true;
+        else {
+          Atomics.store(control.region.i32, (entry >> 2) + ClientEntry.KillI32, 1);
+          others = true;
+        }
+      }
+    if (others) this.owner.order();
+    return found;
+  }
+
+  shutdown(): void {
+    this.owner.control.setWord(Word.Stop, 1);
+    this.owner.order();
+  }
+
+  sleep(seconds: number): void {
+    this.owner.control.stallUntilMs = Date.now() + seconds * 1000;
+    this.owner.order();
+  }
+
+  setActiveExpire(on: boolean): void {
+    this.owner.control.setWord(Word.ActiveExpireOff, on ? 0 : 1);
+  }
+
+  debugAllowed(session: Session): boolean {
+    const mode = this.owner.settings.get("enable-debug-command");
+    return mode === "yes" || (mode === "local" && /^(127\.|\[::1\]|\/|:0$)/.test(session.address));
+  }
+}
+
+function statm(): number {
+  try {
+    return Number(readFileSync("/proc/self/statm", "latin1").split(" ")[1]) * 4096;
+  } catch {
+    return process.memoryUsage.rss();
+  }
+}
+
+/** CPU time of the engine's collector threads, by their names in /proc. 0 where there is no /proc. */
+function collectorSeconds(): number {
+  let ticks = 0;
+  try {
+    for (const task of readdirSync("/proc/self/task")) {
+      const stat = readFileSync(`/proc/self/task/${task}/stat`, "latin1");
+      const name = stat.slice(stat.indexOf("(") + 1, stat.lastIndexOf(")"));
+      if (!/^(Heap|GC|JSC Heap|HeapHelper)/i.test(name)) continue;
+      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      ticks += Number(fields[11]) + Number(fields[12]);
+    }
+  } catch {
+    return 0;
+  }
+  return ticks / 100;
+}

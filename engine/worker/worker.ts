@@ -1,0 +1,501 @@
+// worker.ts: one core's loop: takes what the driver receives, runs it, hands back the replies; between turns it hears
+// what other workers ordered and does its share of the background work.
+//
+// States of a connection here: open; closing (its replies go out, nothing more is read); closed.
+// Invariants: input of a connection that is not a whole command lies at the front of its input region; the send region
+// starts over every turn.
+// On the data path: `received` and `turn` allocate nothing; `accepted`, `closed` and orders may.
+// Neighbours: dispatcher.ts below, engine/io behind the seam, server-view.ts answers the handlers' questions.
+import { heapSize } from "bun:jsc";
+import { Errors } from "../../protocol/errors.ts";
+import { RequestParser } from "../../protocol/request-parser.ts";
+import { Call } from "../commands/call.ts";
+import { allCommands } from "../commands/index.ts";
+import { Reply } from "../commands/reply.ts";
+import { Session } from "../commands/session.ts";
+import { Settings } from "../config/settings.ts";
+import { BufferPool } from "../io/buffer-pool.ts";
+import { BunDriver } from "../io/bun.ts";
+import type { Connection } from "../io/connection.ts";
+import type { Driver, DriverOptions, Events } from "../io/driver.ts";
+import { EpollDriver } from "../io/epoll.ts";
+import { pinThread, ringEventFd } from "../io/native.ts";
+import { UringDriver } from "../io/uring.ts";
+import { seedHash } from "../memory/hash.ts";
+import { lockWaits } from "../memory/lock.ts";
+import { copyBytes, need, Region } from "../memory/region.ts";
+import { Clock } from "../shard/clock.ts";
+import { Keyspace } from "../shard/keyspace.ts";
+import { Client } from "./client.ts";
+import { CommandTable, type Entry } from "./command-table.ts";
+import { Control, Entry as ClientEntry, Figure, Word } from "./control.ts";
+import { Dispatcher, type DispatchHost } from "./dispatcher.ts";
+import { logLine } from "./log.ts";
+import type { WorkerPlan } from "./plan.ts";
+import { ServerView } from "./server-view.ts";
+
+const SEND_BYTES = 2 ** 30;
+/** The send region gives pages beyond this back after a turn that used more. */
+const SEND_KEEP_BYTES = 8 * 1024 * 1024;
+const TICK_MS = 100;
+/** Leaves of the index a shard looks at for due keys each tick: 700 keys each at most. */
+const EXPIRE_LEAVES = 64;
+/** More while a tick finds many: the backlog of a mass expiry, in steps that stay under a millisecond or two. */
+const EXPIRE_ROUNDS = 8;
+
+export class Worker implements Events, DispatchHost {
+  readonly clock = new Clock();
+  readonly control: Control;
+  readonly keyspace: Keyspace;
+  readonly pool = new BufferPool();
+  readonly entries: Entry[] = [];
+  readonly clients = new Set<Client>();
+  readonly errorCounts = new Map<string, number>();
+  readonly dispatcher: Dispatcher;
+  readonly driver: Driver;
+  settings: Settings;
+  memoryFull = false;
+  private readonly call: Call;
+  private readonly reply: Reply;
+  private parser = new RequestParser();
+  private readonly spareParsers: RequestParser[] = [];
+  private readonly freeEntries: number[] = [];
+  private nextEntry = 0;
+  private readonly page: number;
+  private orders = 0;
+  private settingsVersion = -1;
+  private statisticsEpoch = 0;
+  private nextTickMs = 0;
+  private nextSampleMs = 0;
+  private maxMemory = 0;
+  private queryLimit = 2 ** 30;
+  private outputLimit = 2 ** 30;
+  private maxClients = 10_000;
+  private idleSeconds = 0;
+  private keepalive = 300;
+  private turns = 0;
+  private sendHigh = 0;
+  private stopping = false;
+  private stopDeadlineMs = 0;
+  private received_ = 0;
+  private rejected = 0;
+  private bytesIn = 0;
+  private bytesOut = 0;
+  private errors = 0;
+  private inputDisconnections = 0;
+  private outputDisconnections = 0;
+
+  constructor(readonly plan: WorkerPlan) {
+    if (plan.cpu >= 0) pinThread(plan.cpu);
+    seedHash(plan.hashSeed[0], plan.hashSeed[1]);
+    this.control = Control.attach(plan.control);
+    this.keyspace = Keyspace.attach(plan.keyspace, this.clock);
+    this.page = this.control.pageOf(plan.index);
+    this.settings = Settings.from(JSON.parse(this.control.readSettings()));
+    this.applySettings();
+    const send = need(Region.private(SEND_BYTES), "the send region");
+    this.reply = new Reply(send, SEND_BYTES);
+    const table = CommandTable.of(allCommands, this.entries);
+    this.call = new Call(send, this.reply, this.keyspace, new ServerView(this));
+    this.dispatcher = new Dispatcher(this.call, table, this.keyspace, this, this.entries.length);
+    const options: DriverOptions = {
+      events: this,
+      send,
+      pool: this.pool,
+      listeners: plan.listeners,
+      refusal: `-${Errors.maxClients}\r\n`,
+      wakeFd: plan.wakeFd,
+      keepaliveSeconds: this.keepalive,
+      tickMs: TICK_MS,
+    };
+    this.driver =
+      plan.driver === "uring"
+        ? new UringDriver(options, plan.tcpListeners)
+        : plan.driver === "epoll"
+          ? new EpollDriver(options, plan.tcpListeners)
+          : new BunDriver(options, plan.addresses, () => this.ended());
+  }
+
+  /** Serves until told to stop. Returns then under the blocking drivers, at once under `bun`. */
+  run(): void {
+    this.control.add(Word.Started, 1);
+    this.driver.run();
+    if (this.driver.name !== "bun") this.ended();
+  }
+
+  private ended(): void {
+    this.publishFigures();
+    this.control.add(Word.Ended, 1);
+  }
+
+  // Turns
+
+  turn(): boolean {
+    const now = Date.now();
+    this.clock.nowMs = now;
+    this.turns++;
+    this.reply.at = 0;
+    if (this.sendHigh > SEND_KEEP_BYTES) {
+      this.reply.region.release(SEND_KEEP_BYTES, this.sendHigh);
+      this.sendHigh = 0;
+    }
+    if (this.control.word(Word.Orders) !== this.orders) this.obey();
+    if (now >= this.nextTickMs) this.tick(now);
+    if (this.maxMemory > 0) this.memoryFull = this.keyspace.usedBytes + this.pool.usedBytes > this.maxMemory;
+    return !(this.stopping && (this.clients.size === 0 || now > this.stopDeadlineMs));
+  }
+
+  /** Somebody ordered something: settings, a kill, a stall, the end. */
+  private obey(): void {
+    const { control } = this;
+    this.orders = control.word(Word.Orders);
+    if (control.word(Word.SettingsVersion) !== this.settingsVersion) {
+      this.settings = Settings.from(JSON.parse(control.readSettings()));
+      this.applySettings();
+    }
+    if (control.word(Word.StatisticsEpoch) !== this.statisticsEpoch) this.resetFigures();
+    const stall = control.stallUntilMs - Date.now();
+    if (stall > 0) {
+      Bun.sleepSync(stall);
+      this.clock.nowMs = Date.now();
+    }
+    for (const client of this.clients)
+      if (Atomics.load(control.region.i32, (client.entry >> 2) + ClientEntry.KillI32) === 1) {
+        if (client.session !== this.call.session) this.driver.close(client, true);
+      }
+    if (control.word(Word.Stop) === 1 && !this.stopping) this.stop();
+  }
+
+  private stop(): void {
+    this.stopping = true;
+    this.stopDeadlineMs = this.clock.nowMs + 2_000;
+    this.driver.stopAccepting();
+    // What has been received has been answered: whoever waits for nothing more can go.
+    for (const client of [...this.clients]) this.driver.close(client, false);
+  }
+
+  private tick(now: number): void {
+    this.nextTickMs = now + TICK_MS;
+    this.expire();
+    if (this.idleSeconds > 0)
+      for (const client of this.clients)
+        if (now - client.session.lastMs > this.idleSeconds * 1000) this.driver.close(client, true);
+    if (now < this.nextSampleMs) return;
+    this.nextSampleMs = now + 1_000;
+    this.publishFigures();
+  }
+
+  /** Each worker sweeps the shards of its number. */
+  private expire(): void {
+    if (this.control.word(Word.ActiveExpireOff) === 1) return;
+    const { shards } = this.keyspace;
+    let again = false;
+    for (let i = this.plan.index; i < shards.length; i += this.plan.workers) {
+      const shard = shards[i]!;
+      if (shard.deadlines === 0) continue;
+      for (let round = 0; round < EXPIRE_ROUNDS; round++) {
+        shard.lock();
+        const removed = shard.expireStep(EXPIRE_LEAVES >> (round === 0 ? 0 : 4));
+        shard.unlock();
+        again ||= removed > 100;
+        if (removed < 100) break;
+      }
+    }
+    if (again) this.nextTickMs = this.clock.nowMs + 2; // a backlog: go on in a moment, between requests
+  }
+
+  private applySettings(): void {
+    const { settings } = this;
+    this.settingsVersion = this.control.word(Word.SettingsVersion);
+    this.maxMemory = settings.number("maxmemory");
+    this.memoryFull = false;
+    this.queryLimit = settings.number("client-query-buffer-limit");
+    this.maxClients = settings.number("maxclients");
+    this.idleSeconds = settings.number("timeout");
+    this.keepalive = settings.number("tcp-keepalive");
+    this.parserLimits();
+    const { hard } = settings.outputLimit("normal");
+    this.outputLimit = hard === 0 ? Number.POSITIVE_INFINITY : hard;
+  }
+
+  private parserLimits(): void {
+    for (const parser of [this.parser, ...this.spareParsers]) this.limitParser(parser);
+  }
+
+  private limitParser(parser: RequestParser): RequestParser {
+    parser.maxBulkBytes = this.settings.number("proto-max-bulk-len");
+    parser.maxArguments = this.settings.number("proto-max-multibulk");
+    return parser;
+  }
+
+  // Connections
+
+  accepted(fd: number, peer: string, local: string): Connection | null {
+    const { control, plan } = this;
+    this.received_++;
+    if (this.stopping) return null;
+    if (control.add(Word.Clients, 1) >= this.maxClients) {
+      control.add(Word.Clients, -1);
+      this.rejected++;
+      return null;
+    }
+    const id = control.add(Word.NextClient, 1) + 1;
+    const unix = this.settings.get("unixsocket") ?? "";
+    const session = new Session(id, fd, peer || `${unix}:0`, local || `${unix}:0`, this.clock.nowMs);
+    const client = new Client(fd, session);
+    client.entryIndex = this.freeEntries.pop() ?? this.nextEntry++;
+    client.entry = control.entryOf(plan.index, client.entryIndex);
+    this.clients.add(client);
+    const { region } = control;
+    const word = client.entry >> 2;
+    region.i32.fill(0, word, word + ClientEntry.Text / 4);
+    const number = client.entry >> 3;
+    region.f64[number + ClientEntry.IdF64] = id;
+    region.f64[number + ClientEntry.CreatedF64] = session.createdMs;
+    region.f64[number + ClientEntry.LastF64] = session.createdMs;
+    region.i32[word + ClientEntry.FdI32] = fd;
+    region.i32[word + ClientEntry.LastRowI32] = -1;
+    this.publishTexts(client);
+    Atomics.store(region.i32, word + ClientEntry.StateI32, 1);
+    return client;
+  }
+
+  /** Writes what CLIENT LIST shows of a session and changes seldom. */
+  publishTexts(client: Client): void {
+    const { control } = this;
+    const { session, entry } = client;
+    control.writeText(entry + ClientEntry.AddressText, 64, session.address);
+    control.writeText(entry + ClientEntry.LocalText, 64, session.localAddress);
+    control.writeText(entry + ClientEntry.NameText, 256, session.name);
+    control.writeText(entry + ClientEntry.LibraryText, 256, session.libraryName);
+    control.writeText(entry + ClientEntry.VersionText, 256, session.libraryVersion);
+  }
+
+  /** Writes what CLIENT LIST shows of a session and changes with every command. */
+  publishNumbers(client: Client): void {
+    const { i32, f64 } = this.control.region;
+    const word = client.entry >> 2;
+    const number = client.entry >> 3;
+    const { session } = client;
+    f64[number + ClientEntry.LastF64] = session.lastMs;
+    f64[number + ClientEntry.InF64] = client.bytesIn;
+    f64[number + ClientEntry.OutF64] = client.bytesOut;
+    f64[number + ClientEntry.CommandsF64] = session.commands;
+    i32[word + ClientEntry.DbI32] = session.db;
+    i32[word + ClientEntry.FlagsI32] =
+      (session.resp3 ? 1 : 0) | (session.noEvict ? 2 : 0) | (session.noTouch ? 4 : 0);
+    i32[word + ClientEntry.LastRowI32] = client.lastEntry;
+    i32[word + ClientEntry.QueryI32] = client.inputEnd;
+    i32[word + ClientEntry.QueryFreeI32] = client.input === null ? 0 : client.input.bytes - client.inputEnd;
+    i32[word + ClientEntry.OutputI32] = client.backlogBytes;
+  }
+
+  received(connection: Connection, region: Region, start: number, end: number): void {
+    const client = connection as Client;
+    const { session } = client;
+    if (session.closing) return;
+    session.lastMs = this.clock.nowMs;
+    let { parser } = client;
+    if (parser === null) {
+      parser = this.parser;
+      parser.begin(start);
+    } else {
+      if (region !== client.input) {
+        const bytes = client.inputEnd + (end - start);
+        if (bytes > this.queryLimit || !client.reserveInput(this.pool, bytes)) {
+          this.inputDisconnections++;
+          this.driver.close(client, true);
+          return;
+        }
+        copyBytes(client.input!, client.inputEnd, region, start, end - start);
+        region = client.input!;
+        end = bytes;
+      }
+      client.inputEnd = end;
+      if (end - parser.at < parser.wanted) return;
+    }
+    const { reply, dispatcher } = this;
+    const from = dispatcher.run(client, parser, region, end, reply.at);
+    if (dispatcher.protocolError !== "") {
+      reply.error(`ERR ${dispatcher.protocolError}`);
+      this.countError(null, -1);
+    }
+    if (client.closed) {
+      reply.at = from;
+      this.recycle(client, parser);
+      return;
+    }
+    this.handOver(client, from);
+    this.publishNumbers(client);
+    if (session.closing) {
+      this.recycle(client, parser);
+      this.driver.close(client, false);
+      return;
+    }
+    if (client.closed) this.recycle(client, parser);
+    else this.keepRest(client, parser, region, dispatcher.begin, end);
+  }
+
+  /** Gives replies [from, reply.at) to the driver, or ends a connection that lets too many pile up. */
+  private handOver(client: Client, from: number): void {
+    const { reply } = this;
+    if (reply.at > this.sendHigh) this.sendHigh = reply.at;
+    if (reply.overflow || client.backlogBytes + (reply.at - from) > this.outputLimit) {
+      reply.overflow = false;
+      reply.at = from;
+      this.outputDisconnections++;
+      this.driver.close(client, true);
+      return;
+    }
+    reply.at = this.driver.transmit(client, from, reply.at);
+  }
+
+  spill(client: Client, start: number): number {
+    this.handOver(client, start);
+    return this.reply.at;
+  }
+
+  /** Keeps [begin, end) of `region` as the connection's input until more comes; nothing if that is empty. */
+  private keepRest(client: Client, parser: RequestParser, region: Region, begin: number, end: number): void {
+    const rest = end - begin;
+    if (rest === 0) {
+      this.recycle(client, parser);
+      return;
+    }
+    parser.shift(-begin);
+    const wanted = Math.max(rest, parser.at + parser.wanted);
+    if (region === client.input) {
+      if (begin > 0) copyBytes(region, 0, region, begin, rest);
+      client.inputEnd = rest;
+    }
+    if (wanted > this.queryLimit || !client.reserveInput(this.pool, wanted)) {
+      this.inputDisconnections++;
+      this.driver.close(client, true);
+      this.recycle(client, parser);
+      return;
+    }
+    if (region !== client.input && client.inputEnd === 0) copyBytes(client.input!, 0, region, begin, rest);
+    client.inputEnd = rest;
+    if (client.parser === null) {
+      client.parser = parser;
+      this.parser = this.limitParser(this.spareParsers.pop() ?? new RequestParser());
+    }
+  }
+
+  /** The connection holds no half-read command any more. */
+  private recycle(client: Client, parser: RequestParser): void {
+    if (client.parser !== null) {
+      client.parser = null;
+      if (this.spareParsers.length < 64) this.spareParsers.push(parser);
+    }
+    client.releaseInput(this.pool);
+  }
+
+  closed(connection: Connection): void {
+    const client = connection as Client;
+    if (!this.clients.delete(client)) return;
+    this.bytesIn += client.bytesIn;
+    this.bytesOut += client.bytesOut;
+    this.control.add(Word.Clients, -1);
+    Atomics.store(this.control.region.i32, (client.entry >> 2) + ClientEntry.StateI32, 0);
+    Atomics.store(this.control.region.i32, (client.entry >> 2) + ClientEntry.KillI32, 0);
+    this.freeEntries.push(client.entryIndex);
+  }
+
+  /** The client of a session of this worker. */
+  clientOf(session: Session): Client | undefined {
+    for (const client of this.clients) if (client.session === session) return client;
+    return undefined;
+  }
+
+  crossProtocol(client: Client): void {
+    logLine("warning", this.plan.index, "possible cross-protocol attack: POST or Host: as a command", {
+      address: client.session.address,
+    });
+  }
+
+  // Figures
+
+  failed(entry: Entry, error: unknown): void {
+    logLine("warning", this.plan.index, "a command failed inside", {
+      command: entry.row.name,
+      error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    });
+  }
+
+  countError(_entry: Entry | null, from: number): void {
+    this.errors++;
+    if (from < 0) {
+      this.countCode("ERR");
+      return;
+    }
+    const { u8, at } = this.reply;
+    let code = "";
+    for (let i = from + 1; i < at && code.length < 32; i++) {
+      const byte = u8[i]!;
+      if (byte === 32 || byte === 13) break;
+      code += String.fromCharCode(byte);
+    }
+    this.countCode(code);
+  }
+
+  private countCode(code: string): void {
+    this.errorCounts.set(code, (this.errorCounts.get(code) ?? 0) + 1);
+  }
+
+  /** Writes this worker's figures where everybody can read them. */
+  publishFigures(): void {
+    const { f64 } = this.control.region;
+    const { page, dispatcher, call } = this;
+    let networkIn = this.bytesIn;
+    let networkOut = this.bytesOut;
+    for (const client of this.clients) {
+      networkIn += client.bytesIn;
+      networkOut += client.bytesOut;
+    }
+    f64[page + Figure.ConnectionsReceived] = this.received_;
+    f64[page + Figure.ConnectionsRejected] = this.rejected;
+    f64[page + Figure.Connections] = this.clients.size;
+    f64[page + Figure.Commands] = dispatcher.commands;
+    f64[page + Figure.NetworkIn] = networkIn;
+    f64[page + Figure.NetworkOut] = networkOut;
+    f64[page + Figure.Hits] = call.hits;
+    f64[page + Figure.Misses] = call.misses;
+    f64[page + Figure.Errors] = this.errors;
+    f64[page + Figure.InputDisconnections] = this.inputDisconnections;
+    f64[page + Figure.OutputDisconnections] = this.outputDisconnections;
+    f64[page + Figure.Turns] = this.turns;
+    f64[page + Figure.ReadRetries] = dispatcher.readRetries;
+    f64[page + Figure.LockWaits] = lockWaits();
+    f64[page + Figure.BufferBytes] = this.pool.usedBytes;
+    f64[page + Figure.HeapBytes] = heapSize();
+    f64.set(dispatcher.calls, page + Figure.Calls);
+  }
+
+  private resetFigures(): void {
+    this.statisticsEpoch = this.control.word(Word.StatisticsEpoch);
+    this.received_ = 0;
+    this.rejected = 0;
+    this.dispatcher.commands = 0;
+    this.dispatcher.calls.fill(0);
+    this.dispatcher.readRetries = 0;
+    this.call.hits = 0;
+    this.call.misses = 0;
+    this.errors = 0;
+    this.errorCounts.clear();
+    this.bytesIn = 0;
+    this.bytesOut = 0;
+    this.publishFigures();
+  }
+
+  /** Tells all workers to look at their orders. */
+  order(): void {
+    const { control } = this;
+    control.add(Word.Orders, 1);
+    for (let worker = 0; worker < this.plan.workers; worker++) {
+      const fd = control.word(Word.WakeFds + worker);
+      if (worker !== this.plan.index && fd > 0) ringEventFd(fd);
+    }
+    this.obey();
+  }
+}
