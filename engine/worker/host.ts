@@ -143,7 +143,7 @@ export async function start(settings: Settings, configFile: string, version: str
   const runId = Buffer.from(crypto.getRandomValues(new Uint8Array(20))).toString("hex");
   const built = import.meta.url.startsWith("file:///$bunfs/");
   // In the executable a relative path would be looked up in the working directory; see scripts/build.ts.
-  const entry = built ? "/$bunfs/root/engine/worker/main.js" : new URL("./main.ts", import.meta.url).href;
+  const entry = built ? "/$bunfs/root/engine/worker/main.js" : new URL("./main.ts", import.meta.url);
   let failed: unknown = null;
   const threads = perWorker.map((listeners, index) => {
     const plan: WorkerPlan = {

@@ -114,6 +114,6 @@ test("glob: agrees with a transcription of stringmatchlen on any pattern and tex
 
 test("glob: a pattern of many stars takes no exponential time", () => {
   const started = performance.now();
-  expect(globText("a*".repeat(60) + "b", "a".repeat(50_000))).toBe(false);
+  expect(globText(`${"a*".repeat(60)}b`, "a".repeat(50_000))).toBe(false);
   expect(performance.now() - started).toBeLessThan(5000);
 });

@@ -87,7 +87,7 @@ function scanAll(engine: Engine, ...options: string[]): string[] {
   let cursor = "0";
   for (let pages = 0; pages < 100_000; pages++) {
     const reply = engine.run("SCAN", cursor, ...options);
-    const match = /^\*2\r\n\$[0-9]+\r\n([0-9]+)\r\n([^]*)$/.exec(reply)!;
+    const match = /^\*2\r\n\$[0-9]+\r\n([0-9]+)\r\n(.*)$/s.exec(reply)!;
     cursor = match[1]!;
     expect(Number(cursor)).toBeLessThan(2 ** 53);
     seen.push(...bulks(match[2]!));
@@ -229,7 +229,7 @@ test("keyspace: a scan meets every key that stays, each once while nothing chang
   let cursor = "0";
   let turn = 0;
   do {
-    const match = /^\*2\r\n\$[0-9]+\r\n([0-9]+)\r\n([^]*)$/.exec(engine.run("SCAN", cursor, "COUNT", "50"))!;
+    const match = /^\*2\r\n\$[0-9]+\r\n([0-9]+)\r\n(.*)$/s.exec(engine.run("SCAN", cursor, "COUNT", "50"))!;
     cursor = match[1]!;
     for (const name of bulks(match[2]!)) seen.add(name);
     for (let i = 0; i < 200; i++) engine.run("SET", `go:${turn}:${i}`, "v");
