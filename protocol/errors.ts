@@ -53,8 +53,9 @@ export const Errors = {
     'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.',
 } as const;
 
+/** A client's text as an error quotes it: up to its first NUL, as C sees it, and on one line. */
 function printable(text: string): string {
-  return text.replace(/[\r\n]/g, " ");
+  return text.split("\0", 1)[0]!.replace(/[\r\n]/g, " ");
 }
 
 export function wrongArity(name: string): string {
@@ -110,7 +111,7 @@ export function settingRefused(name: string, reason: string): string {
 
 /** DEBUG has no subcommand rows: name and arity fail alike. */
 export function debugSubcommand(name: string): string {
-  return `ERR unknown subcommand or wrong number of arguments for '${printable(name)}'. Try DEBUG HELP.`;
+  return `ERR unknown subcommand or wrong number of arguments for '${printable(name).slice(0, 128)}'. Try DEBUG HELP.`;
 }
 
 /** `args`: the arguments after the name. At most 128 bytes of name and about as many of arguments are quoted. */
@@ -118,7 +119,7 @@ export function unknownCommand(name: string, args: readonly string[]): string {
   let list = "";
   for (const arg of args) {
     if (list.length >= 128) break;
-    list += `'${arg.slice(0, 128 - list.length)}' `;
+    list += `'${printable(arg).slice(0, 128 - list.length)}' `;
   }
-  return printable(`ERR unknown command '${name.slice(0, 128)}', with args beginning with: ${list}`);
+  return `ERR unknown command '${printable(name).slice(0, 128)}', with args beginning with: ${list}`;
 }

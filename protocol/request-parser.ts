@@ -30,8 +30,14 @@ const enum Byte {
 const LINE_LIMIT = 64 * 1024;
 const NOT_A_NUMBER = -0x80000000;
 
+/** What separates words: C's isspace. */
 function isSpace(byte: number): boolean {
   return byte === 32 || (byte >= 9 && byte <= 13);
+}
+
+/** What ends a word without quotes: not vertical tab and form feed, which stay in it. */
+function endsWord(byte: number): boolean {
+  return byte === 32 || byte === 9 || byte === 10 || byte === 13;
 }
 
 function hexDigit(byte: number): number {
@@ -164,7 +170,8 @@ export class RequestParser {
 
   /** Position of the CR that ends the line at `at`, with the byte after it present; -1 when it has not come. */
   private findCr(u8: Uint8Array, at: number, end: number): number {
-    const stop = Math.min(end - 1, at + LINE_LIMIT + 1);
+    // A line that long is refused once a byte more is there, so the answer does not depend on how the bytes are cut.
+    const stop = Math.min(end - 1, at + LINE_LIMIT);
     for (let i = at; i < stop; i++) if (u8[i] === Byte.Cr) return i;
     return -1;
   }
@@ -182,8 +189,20 @@ export class RequestParser {
       if (digit < 0 || digit > 9) return NOT_A_NUMBER;
       value = value * 10 + digit;
     }
+    if (digits === 19 && this.beyondInt64(u8, first)) return NOT_A_NUMBER;
     value = Math.min(value, 0x7fffffff);
     return negative ? -value : value;
+  }
+
+  /** Whether nineteen digits are more than 2^63, the magnitude of the least int64. Positive ones above the greatest are
+   *  past every limit anyway. */
+  private beyondInt64(u8: Uint8Array, first: number): boolean {
+    const limit = "9223372036854775808";
+    for (let i = 0; i < limit.length; i++) {
+      const difference = u8[first + i]! - limit.charCodeAt(i);
+      if (difference !== 0) return difference > 0;
+    }
+    return false;
   }
 
   private parseInline(u8: Uint8Array, end: number): number {
@@ -204,16 +223,15 @@ export class RequestParser {
     this.argc = 0;
     for (;;) {
       while (at < to && isSpace(u8[at]!)) at++;
-      if (at >= to || u8[at] === 0) return true;
+      if (at >= to) return true;
       if (this.argc === this.start.length) this.grow();
       const begin = at;
       let write = at;
       let quote = 0;
       for (;;) {
         const byte = at < to ? u8[at]! : 0;
-        const ended = at >= to || byte === 0;
         if (quote !== 0) {
-          if (ended) return false;
+          if (at >= to) return false;
           if (byte === quote) {
             at++;
             if (at < to && !isSpace(u8[at]!)) return false;
@@ -238,7 +256,7 @@ export class RequestParser {
             continue;
           }
         } else {
-          if (ended || isSpace(byte)) break;
+          if (at >= to || endsWord(byte)) break;
           if (byte === Byte.Quote || byte === Byte.Apostrophe) {
             quote = byte;
             at++;

@@ -50,10 +50,22 @@ export class Call {
 
   /** `locate` for the dispatcher: the handler's first `locate` of the same argument costs nothing. */
   locateFor(i: number): Shard {
-    this.located = 0;
+    if (i === this.located) return this.shard;
     const shard = this.locate(i);
     this.located = i;
     return shard;
+  }
+
+  /** `locate` for an argument whose hash is known. */
+  adopt(i: number, high: number, low: number): void {
+    const { key } = this;
+    key.region = this.input;
+    key.start = this.start[i]!;
+    key.bytes = this.length[i]!;
+    key.high = high;
+    key.low = low;
+    this.shard = this.keyspace.shardOf(low);
+    this.located = i;
   }
 
   /** Makes argument `i` the current key and its shard the current shard. */

@@ -1,7 +1,7 @@
 // introspection.ts: COMMAND and its subcommands: what the command table says of itself.
 //
-// Shapes are those of Redis 7.0: flags, categories, tips, key specifications and subcommands are sets, specifications
-// maps. Order within them is the rows'. All of it is cold.
+// Shapes are those of Redis 7.0: flags, categories, tips and key specifications are sets, a specification is a map,
+// subcommands are an array, but for an empty set where there are none. Order within them is the rows'. All of it is cold.
 // Neighbours: syntax.ts reads the arguments out of a row's text; server-commands.ts has the row.
 import { Flag, type KeySpec, Scope, Tier } from "../../protocol/command-row.ts";
 import { Errors } from "../../protocol/errors.ts";
@@ -122,7 +122,8 @@ function replyRow(reply: Reply, row: Row): void {
   reply.set(row.keys.length);
   for (const spec of row.keys) replyKeySpec(reply, spec);
   const subcommands = row.subcommands ?? [];
-  reply.set(subcommands.length);
+  if (subcommands.length === 0) reply.set(0);
+  else reply.array(subcommands.length);
   for (const each of subcommands) replyRow(reply, each);
 }
 

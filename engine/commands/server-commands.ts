@@ -10,18 +10,26 @@ import { info } from "./info.ts";
 import { commandRow } from "./introspection.ts";
 import { replyHelp } from "./keyspace.ts";
 
-/** CONFIG GET parameter [parameter ...]: each setting once, in the order of the table. */
+/** CONFIG GET parameter [parameter ...]: each setting once, in the order of the table; what was asked by its full name
+ *  comes back under the name that the client wrote. */
 function configGet(call: Call): void {
   const { reply, server } = call;
-  const patterns: string[] = [];
-  for (let i = 2; i < call.argc; i++) patterns.push(call.text(i));
-  const names = server
-    .settingNames()
-    .filter((name) => patterns.some((pattern) => globText(pattern, name, true)));
+  const found = new Map<string, string>();
+  for (let i = 2; i < call.argc; i++) {
+    const asked = call.text(i);
+    if (/[*?[]/.test(asked)) {
+      for (const name of server.settingNames())
+        if (!found.has(name) && globText(asked, name, true)) found.set(name, name);
+      continue;
+    }
+    const name = asked.toLowerCase().replaceAll("_", "-");
+    if (!found.has(name)) found.set(name, asked);
+  }
+  const names = server.settingNames().filter((name) => found.has(name));
   reply.map(names.length);
   for (const name of names) {
     const value = server.setting(name) ?? "";
-    reply.text(name);
+    reply.text(found.get(name)!);
     // A value that a client set is bytes; one that a file brought may be any text.
     if (/^[\0-\xff]*$/.test(value)) reply.text(value);
     else reply.utf8(value);

@@ -42,7 +42,8 @@ export class Session {
     this.db = 0;
     this.resp3 = false;
     this.name = "";
-    this.replyMode = ReplyMode.On;
+    // A RESET that CLIENT REPLY SKIP silenced stays silent.
+    if (this.replyMode !== ReplyMode.Skipping) this.replyMode = ReplyMode.On;
     this.noEvict = false;
     this.noTouch = false;
   }

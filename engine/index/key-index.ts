@@ -32,6 +32,8 @@ const enum Leaf {
   StashBuckets = 4,
   Overhead = 5, // header and stash blocks
   Slots = 12,
+  /** A home bucket with more empty slots than this takes a key without a look at its neighbour. */
+  Spare = 1,
   StashBit = 1 << 29,
   PrefixWord = 1,
   LiveWord = 2,
@@ -133,16 +135,57 @@ export class KeyIndex {
     return 0;
   }
 
+  /** Reads the first word of the bucket where a key is at home, so that its cache line is on its way. Safe without the
+   *  lock; throws RangeError when torn. The word means nothing. */
+  touchBucket(db: number, high: number, low: number): number {
+    const leaf = this.leafOf(db, high);
+    if (leaf === 0) return 0;
+    const { i32 } = this.allocator.regionOf(leaf);
+    const header = (leaf & Handle.GranuleMask) * 2;
+    const regular = ((i32[header]! >>> 8) & 255) - Leaf.Overhead;
+    const home = (((low >>> 8) & 4095) * regular) >>> 12;
+    return i32[header + ((1 + home) << 4) + Leaf.TagWords]!;
+  }
+
+  /** The first handle at a key's home whose tag is the key's: most often its record, 0 when there is none. A guess to
+   *  fetch by, safe without the lock; throws RangeError when torn. */
+  candidate(db: number, high: number, low: number): number {
+    const leaf = this.leafOf(db, high);
+    if (leaf === 0) return 0;
+    const { i32 } = this.allocator.regionOf(leaf);
+    const header = (leaf & Handle.GranuleMask) * 2;
+    const regular = ((i32[header]! >>> 8) & 255) - Leaf.Overhead;
+    const bucket = header + ((1 + ((((low >>> 8) & 4095) * regular) >>> 12)) << 4);
+    const pattern = Math.imul(low & 255 || 1, 0x01010101);
+    for (let word = 0; word < 3; word++) {
+      const difference = i32[bucket + Leaf.TagWords + word]! ^ pattern;
+      const matches = (difference - 0x01010101) & ~difference & 0x80808080;
+      if (matches !== 0) return i32[bucket + Leaf.HandleWords + (word << 2) + (ctz(matches) >> 3)]!;
+    }
+    return 0;
+  }
+
+  /** The handle of the leaf for a hash, 0 in an empty database. */
+  private leafOf(db: number, high: number): number {
+    const root = this.roots + db * Root.Words;
+    const { u32 } = this.superblock;
+    const directory = u32[root + Root.Directory]!;
+    if (directory === 0) return 0;
+    const depth = u32[root + Root.Depth]!;
+    const entry = depth === 0 ? 0 : high >>> (32 - depth);
+    return this.allocator.regionOf(directory).u32[(directory & Handle.GranuleMask) * 2 + entry]!;
+  }
+
   private probe(region: Region, bucket: number, tag: number, key: Key, leaf: number): number {
-    const { u32 } = region;
+    const { i32 } = region;
     const pattern = Math.imul(tag, 0x01010101);
     for (let word = 0; word < 3; word++) {
       // Bytes equal to the tag become 0; the classic test marks zero bytes (and may mark a false one above a true one).
-      const difference = u32[bucket + Leaf.TagWords + word]! ^ pattern;
+      const difference = i32[bucket + Leaf.TagWords + word]! ^ pattern;
       let matches = (difference - 0x01010101) & ~difference & 0x80808080;
       while (matches !== 0) {
         const slot = (word << 2) + (ctz(matches) >> 3);
-        const handle = u32[bucket + Leaf.HandleWords + slot]!;
+        const handle = i32[bucket + Leaf.HandleWords + slot]! >>> 0;
         if (handle !== 0) {
           const record = this.allocator.regionOf(handle);
           const at = (handle & Handle.GranuleMask) << Handle.GranuleShift;
@@ -256,7 +299,9 @@ export class KeyIndex {
     const home = (((low >>> 8) & 4095) * regular) >>> 12;
     const homeBucket = header + ((1 + home) << 4);
     const nextBucket = header + ((home + 1 === regular ? 1 : 2 + home) << 4);
-    let bucket = this.emptyCount(u32, homeBucket) >= this.emptyCount(u32, nextBucket) ? homeBucket : nextBucket;
+    // At home while it has room to spare, so that most lookups read one cache line; else where there is more room.
+    const room = this.emptyCount(u32, homeBucket);
+    let bucket = room > Leaf.Spare || room >= this.emptyCount(u32, nextBucket) ? homeBucket : nextBucket;
     let slot = this.emptySlot(u32, bucket);
     for (let i = 1; slot < 0 && i <= Leaf.StashBuckets; i++) {
       bucket = header + ((regular + i) << 4);

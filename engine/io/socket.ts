@@ -28,9 +28,9 @@ function parseIpv6(text: string): number[] | null {
   return all.flatMap((word) => [word >> 8, word & 255]);
 }
 
-/** A listening TCP socket that others may share the port of, or -errno. `host` is a literal address, "*" or
+/** A listening TCP socket that others may share the port of (unless not `shared`), or -errno. `host` is a literal address, "*" or
  *  "localhost". -22 (EINVAL) for an address that is none. */
-export function listenTcp(host: string, port: number, backlog: number): number {
+export function listenTcp(host: string, port: number, backlog: number, shared = true): number {
   const c = libc();
   const name = host === "*" ? "0.0.0.0" : host === "localhost" ? "127.0.0.1" : host;
   const v4 = parseIpv4(name);
@@ -41,7 +41,7 @@ export function listenTcp(host: string, port: number, backlog: number): number {
   const { view, u8, address } = scratch();
   view.setInt32(0, 1, true);
   c.setsockopt(fd, 1, 2, address, 4); // SOL_SOCKET SO_REUSEADDR
-  c.setsockopt(fd, 1, 15, address, 4); // SO_REUSEPORT
+  if (shared) c.setsockopt(fd, 1, 15, address, 4); // SO_REUSEPORT
   if (v6 !== null) c.setsockopt(fd, 41, 26, address, 4); // IPV6_V6ONLY
   u8.fill(0, 0, 32);
   view.setUint16(0, v4 !== null ? Family.Inet : Family.Inet6, true);
@@ -54,6 +54,15 @@ export function listenTcp(host: string, port: number, backlog: number): number {
     return listening;
   }
   return fd;
+}
+
+/** Whether somebody listens on an address already: 0, or -errno of why it cannot be had. Sockets that share a port do
+ *  not notice each other's processes, so the question is put with one that does not share. */
+export function probeTcp(host: string, port: number): number {
+  const fd = listenTcp(host, port, 1, false);
+  if (fd < 0) return fd;
+  libc().close(fd);
+  return 0;
 }
 
 /** A listening Unix socket, or -errno. An old socket file that nobody listens on must have been removed. */

@@ -334,8 +334,10 @@ export class UringDriver extends BlockingDriver {
       this.forget(connection);
     } else if (again) this.watchReadable(connection);
     else {
-      // The other end is gone. Nothing of ours is pending on the socket, so it can be closed at once.
+      // The other end is gone, or has sent all it had to say and reads on: it gets this turn's replies first. Then
+      // nothing of ours is pending on the socket, so it can be closed at once.
       this.ended = connection;
+      this.flushQueued(connection);
       this.close(connection, true);
       this.ended = null;
     }

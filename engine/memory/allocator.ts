@@ -24,7 +24,7 @@
 import { assert } from "./assert.ts";
 import type { Region } from "./region.ts";
 import type { Segments } from "./segments.ts";
-import { classOf, Size, slotBytesOf, spanPagesOf, spanSlotsOf } from "./size-classes.ts";
+import { classOf, Size, slotBytesOf, spanPagesOf, spanSlotsOf, spanStartOf } from "./size-classes.ts";
 
 export const enum Handle {
   SegmentShift = 27,
@@ -136,7 +136,7 @@ export class Allocator {
       u32[span] = u32[granule * 2]!;
     } else {
       const handedOut = counts >>> 16;
-      const slot = (span << 2) + Size.SpanHeaderBytes + handedOut * slotBytesOf[index]!;
+      const slot = (span << 2) + spanStartOf[index]! + handedOut * slotBytesOf[index]!;
       handle = ((segment << Handle.SegmentShift) | (slot >>> Handle.GranuleShift)) >>> 0;
       counts += 0x10000;
     }
@@ -191,7 +191,7 @@ export class Allocator {
 
   private checkSlot(handle: number, index: number, span: number): void {
     const { u32 } = this.regionOf(handle);
-    const offset = ((handle & Handle.GranuleMask) << 3) - (span << 2) - Size.SpanHeaderBytes;
+    const offset = ((handle & Handle.GranuleMask) << 3) - (span << 2) - spanStartOf[index]!;
     assert(offset >= 0 && offset % slotBytesOf[index]! === 0, `handle ${handle} is the start of a slot`);
     assert(offset / slotBytesOf[index]! < u32[span + 1]! >>> 16, `handle ${handle} was handed out`);
     assert((u32[span + 1]! & 0xffff) > 0, `span of ${handle} has live slots`);

@@ -10,6 +10,7 @@ export const enum Size {
   PageBytes = 4096,
   PageShift = 12,
   SpanHeaderBytes = 16,
+  CacheLineBytes = 64,
   MaxSlotBytes = 32768,
   ClassCount = 255,
 }
@@ -20,6 +21,8 @@ export const slotBytesOf = new Int32Array(Size.ClassCount);
 export const spanPagesOf = new Int32Array(Size.ClassCount);
 /** Slots of a span of each class. */
 export const spanSlotsOf = new Int32Array(Size.ClassCount);
+/** Bytes before the first slot of a span: its header, rounded to a cache line where slots are whole lines. */
+export const spanStartOf = new Int32Array(Size.ClassCount);
 
 const SMALL_CLASSES = 63; // 16, 24, ..., 512
 
@@ -39,9 +42,11 @@ for (let index = 0; index < Size.ClassCount; index++) {
     bytes = (512 << octave) + (((index - SMALL_CLASSES) & 31) + 1) * step;
   }
   slotBytesOf[index] = bytes;
+  const start = bytes % Size.CacheLineBytes === 0 ? Size.CacheLineBytes : Size.SpanHeaderBytes;
+  spanStartOf[index] = start;
   const most = bytes > 8192 ? 4 : 8;
   for (const pages of [1, 2, 3, 4, 8, 16, 32]) {
-    const room = pages * Size.PageBytes - Size.SpanHeaderBytes;
+    const room = pages * Size.PageBytes - start;
     const slots = Math.floor(room / bytes);
     const waste = room - slots * bytes;
     spanPagesOf[index] = pages;

@@ -114,6 +114,13 @@ export class Shard {
     return 0;
   }
 
+  /** Reads a word of each of the first two cache lines of what `handle` (from KeyIndex.candidate) points at. */
+  touch(handle: number): number {
+    const { i32 } = this.segments.at(handle >>> Handle.SegmentShift);
+    const word = (handle & Handle.GranuleMask) << 1;
+    return i32[word]! ^ i32[word + 16]!;
+  }
+
   /** Sets `region` and `at` to a handle's record. */
   open(handle: number): void {
     this.region = this.segments.at(handle >>> Handle.SegmentShift);

@@ -52,6 +52,10 @@ export const enum Figure {
   BufferBytes = 14,
   HeapBytes = 15,
   CollectorSeconds = 16,
+  /** Client entries from the first that were ever in use. */
+  Entries = 17,
+  /** The statistics epoch that the counters of this page belong to. */
+  Epoch = 17,
   /** Three a row of the table: calls, failed, rejected. */
   Calls = 32,
 }
@@ -59,6 +63,7 @@ export const enum Figure {
 /** Fields of a client's entry. */
 export const enum Entry {
   StateI32 = 0, // 0 free, 1 in use
+  /** Id of the connection that is to be closed: never that of a later one in the same entry. */
   KillI32 = 1,
   FdI32 = 2,
   DbI32 = 3,
@@ -147,6 +152,17 @@ export class Control {
     let sum = 0;
     for (let worker = 0; worker < this.plan.workers; worker++)
       sum += this.region.f64[this.pageOf(worker) + figure]!;
+    return sum;
+  }
+
+  /** A counter summed over the workers that have begun anew since CONFIG RESETSTAT; the others' are of before. */
+  sumCounter(figure: number): number {
+    const epoch = this.word(Word.StatisticsEpoch);
+    let sum = 0;
+    for (let worker = 0; worker < this.plan.workers; worker++) {
+      const page = this.pageOf(worker);
+      if (this.region.f64[page + Figure.Epoch] === epoch) sum += this.region.f64[page + figure]!;
+    }
     return sum;
   }
 

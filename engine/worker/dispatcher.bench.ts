@@ -1,5 +1,4 @@
 // dispatcher.bench.ts: parse, route, execute and reply without a socket: what of a command is ours and not the kernel's.
-import { RequestParser } from "../../protocol/request-parser.ts";
 import { encodeCommands } from "../../protocol/request-encoder.ts";
 import { bench } from "../../scripts/bench/bench.ts";
 import { Call } from "../commands/call.ts";
@@ -36,7 +35,6 @@ function measure(make: (key: string) => string[], keys: number, rounds: number, 
   };
   const dispatcher = new Dispatcher(call, table, keyspace, host, entries.length);
   const client = new Client(1, new Session(1, 1, "", "", 0));
-  const parser = new RequestParser();
   const run = (commands: string[][]) => {
     const bytes = encodeCommands(commands);
     input.u8.set(bytes, 0);
@@ -45,8 +43,7 @@ function measure(make: (key: string) => string[], keys: number, rounds: number, 
   const keyOf = (i: number) => `key:${String(i).padStart(12, "0")}`;
   const once = (end: number) => {
     reply.at = 0;
-    parser.begin(0);
-    dispatcher.run(client, parser, input, end, 0);
+    dispatcher.run(client, null, input, 0, end);
   };
   once(run(Array.from({ length: keys }, (_, i) => ["SET", keyOf(i), "x".repeat(64)])));
   const order = Array.from({ length: keys }, (_, i) => (i * 7919) % keys);

@@ -7,7 +7,7 @@ import { Worker as Thread } from "node:worker_threads";
 import type { Settings } from "../config/settings.ts";
 import type { BunAddress } from "../io/bun.ts";
 import { allowedCpus, newEventFd, raiseFileLimit, ringEventFd } from "../io/native.ts";
-import { listenTcp, listenUnix } from "../io/socket.ts";
+import { listenTcp, listenUnix, probeTcp } from "../io/socket.ts";
 import { seedHash } from "../memory/hash.ts";
 import { isLinux } from "../memory/native.ts";
 import { Clock } from "../shard/clock.ts";
@@ -104,6 +104,11 @@ export async function start(settings: Settings, configFile: string, version: str
     for (const entry of binds) {
       const optional = entry.startsWith("-");
       const host = optional ? entry.slice(1) : entry;
+      const free = isLinux ? probeTcp(host, port) : 0;
+      if (free < 0) {
+        if (optional && free !== -98) continue;
+        refuse(`${host}:${port}`, free);
+      }
       if (driver === "bun") addresses.push({ hostname: host === "*" ? "0.0.0.0" : host, port });
       else {
         const first = listenTcp(host, port, backlog);
@@ -132,7 +137,9 @@ export async function start(settings: Settings, configFile: string, version: str
   const seed = crypto.getRandomValues(new Int32Array(2));
   seedHash(seed[0]!, seed[1]!);
   const keyspace = Keyspace.create(workers, SEGMENT_BYTES, new Clock());
-  const control = Control.create(workers, maxClients + 64);
+  // Room for maxclients to be raised while serving, within 2 GiB of (untouched) entries for all workers.
+  const entries = Math.min(Math.max(maxClients, 10_000), files, 2 ** 21 / workers - 1024);
+  const control = Control.create(workers, Math.floor(entries));
   control.changeSettings(() => JSON.stringify(settings.state()));
   const wakeFds: number[] = [];
   for (let worker = 0; worker < workers; worker++) {

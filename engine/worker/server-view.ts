@@ -98,14 +98,14 @@ export class ServerView implements Server {
     this.owner.publishFigures();
     return {
       connections: control.word(Word.Clients),
-      connectionsReceived: control.sum(Figure.ConnectionsReceived),
-      connectionsRejected: control.sum(Figure.ConnectionsRejected),
-      commands: control.sum(Figure.Commands),
-      networkIn: control.sum(Figure.NetworkIn),
-      networkOut: control.sum(Figure.NetworkOut),
-      hits: control.sum(Figure.Hits),
-      misses: control.sum(Figure.Misses),
-      errors: control.sum(Figure.Errors),
+      connectionsReceived: control.sumCounter(Figure.ConnectionsReceived),
+      connectionsRejected: control.sumCounter(Figure.ConnectionsRejected),
+      commands: control.sumCounter(Figure.Commands),
+      networkIn: control.sumCounter(Figure.NetworkIn),
+      networkOut: control.sumCounter(Figure.NetworkOut),
+      hits: control.sumCounter(Figure.Hits),
+      misses: control.sumCounter(Figure.Misses),
+      errors: control.sumCounter(Figure.Errors),
       inputDisconnections: control.sum(Figure.InputDisconnections),
       outputDisconnections: control.sum(Figure.OutputDisconnections),
       turns: control.sum(Figure.Turns),
@@ -139,9 +139,9 @@ export class ServerView implements Server {
     const counts = new Map<string, { calls: number; failed: number; rejected: number }>();
     for (const entry of this.owner.entries) {
       const at = Figure.Calls + entry.index * 3;
-      const calls = this.owner.control.sum(at);
-      const failed = this.owner.control.sum(at + 1);
-      const rejected = this.owner.control.sum(at + 2);
+      const calls = this.owner.control.sumCounter(at);
+      const failed = this.owner.control.sumCounter(at + 1);
+      const rejected = this.owner.control.sumCounter(at + 2);
       if (calls + rejected > 0) counts.set(entry.row.name, { calls, failed, rejected });
     }
     return counts;
@@ -156,21 +156,27 @@ export class ServerView implements Server {
     const { control, plan } = this.owner;
     for (const client of this.owner.clients) this.owner.publishNumbers(client);
     const views: ClientView[] = [];
-    const total = control.word(Word.Clients);
-    for (let worker = 0; worker < plan.workers; worker++) {
-      // Entries are dense from 0 but for gaps of closed ones: stop once all are found or a long gap says there are no more.
-      for (let index = 0, gap = 0; index < plan.control.clientsPerWorker && gap < 4096; index++) {
+    for (let worker = 0; worker < plan.workers; worker++)
+      for (let index = 0; index < this.entriesUsed(worker); index++) {
         const entry = control.entryOf(worker, index);
-        if (control.region.i32[entry >> 2] !== 1) {
-          gap++;
-          continue;
-        }
-        gap = 0;
-        views.push(this.viewOf(worker, entry));
-        if (views.length > total + 1024) break;
+        if (this.isLive(entry)) views.push(this.viewOf(worker, entry));
       }
-    }
     return views.sort((a, b) => a.id - b.id);
+  }
+
+  /** Entries of a worker that are or were in use; those beyond were never touched. */
+  private entriesUsed(worker: number): number {
+    const { control } = this.owner;
+    return control.region.f64[control.pageOf(worker) + Figure.Entries]!;
+  }
+
+  /** Whether a connection has this entry and is not to be closed: who was killed is gone for every observer, though its
+   *  worker may get to it only in its next turn. */
+  private isLive(entry: number): boolean {
+    const { i32, f64 } = this.owner.control.region;
+    const word = entry >> 2;
+    const id = f64[(entry >> 3) + ClientEntry.IdF64];
+    return i32[word + ClientEntry.StateI32] === 1 && i32[word + ClientEntry.KillI32] !== id;
   }
 
   view(session: Session): ClientView {
@@ -222,19 +228,15 @@ export class ServerView implements Server {
     let found = 0;
     let others = false;
     for (let worker = 0; worker < plan.workers; worker++)
-      for (let index = 0, gap = 0; index < plan.control.clientsPerWorker && gap < 4096; index++) {
+      for (let index = 0; index < this.entriesUsed(worker); index++) {
         const entry = control.entryOf(worker, index);
-        if (control.region.i32[entry >> 2] !== 1) {
-          gap++;
-          continue;
-        }
-        gap = 0;
+        if (!this.isLive(entry)) continue;
         const id = control.region.f64[(entry >> 3) + ClientEntry.IdF64]!;
         if (!wanted.has(id)) continue;
         found++;
         if (id === self.id) self.closing = true;
         else {
-          Atomics.store(control.region.i32, (entry >> 2) + ClientEntry.KillI32, 1);
+          Atomics.store(control.region.i32, (entry >> 2) + ClientEntry.KillI32, id);
           others = true;
         }
       }

@@ -12,7 +12,7 @@ import { RequestParser } from "../../protocol/request-parser.ts";
 import { Call } from "../commands/call.ts";
 import { allCommands } from "../commands/index.ts";
 import { Reply } from "../commands/reply.ts";
-import { Session } from "../commands/session.ts";
+import { ReplyMode, Session } from "../commands/session.ts";
 import { Settings } from "../config/settings.ts";
 import { BufferPool } from "../io/buffer-pool.ts";
 import { BunDriver } from "../io/bun.ts";
@@ -38,6 +38,8 @@ const SEND_BYTES = 2 ** 30;
 /** The send region gives pages beyond this back after a turn that used more. */
 const SEND_KEEP_BYTES = 8 * 1024 * 1024;
 const TICK_MS = 100;
+/** How long a stop may take: half of it for commands that still come, the rest for replies that are slow to go. */
+const STOP_MS = 2_000;
 /** Leaves of the index a shard looks at for due keys each tick: 700 keys each at most. */
 const EXPIRE_LEAVES = 64;
 /** More while a tick finds many: the backlog of a mass expiry, in steps that stay under a millisecond or two. */
@@ -57,7 +59,6 @@ export class Worker implements Events, DispatchHost {
   memoryFull = false;
   private readonly call: Call;
   private readonly reply: Reply;
-  private parser = new RequestParser();
   private readonly spareParsers: RequestParser[] = [];
   private readonly freeEntries: number[] = [];
   private nextEntry = 0;
@@ -77,6 +78,9 @@ export class Worker implements Events, DispatchHost {
   private sendHigh = 0;
   private stopping = false;
   private stopDeadlineMs = 0;
+  /** While stopping: whether anything was received since the last turn; whether all connections were told to end. */
+  private heard = false;
+  private drained = false;
   private received_ = 0;
   private rejected = 0;
   private bytesIn = 0;
@@ -98,6 +102,7 @@ export class Worker implements Events, DispatchHost {
     const table = CommandTable.of(allCommands, this.entries);
     this.call = new Call(send, this.reply, this.keyspace, new ServerView(this));
     this.dispatcher = new Dispatcher(this.call, table, this.keyspace, this, this.entries.length);
+    this.parserLimits();
     const options: DriverOptions = {
       events: this,
       send,
@@ -139,14 +144,17 @@ export class Worker implements Events, DispatchHost {
       this.reply.region.release(SEND_KEEP_BYTES, this.sendHigh);
       this.sendHigh = 0;
     }
-    if (this.control.word(Word.Orders) !== this.orders) this.obey();
+    if (this.control.word(Word.Orders) !== this.orders) this.obey(null);
     if (now >= this.nextTickMs) this.tick(now);
     if (this.maxMemory > 0) this.memoryFull = this.keyspace.usedBytes + this.pool.usedBytes > this.maxMemory;
-    return !(this.stopping && (this.clients.size === 0 || now > this.stopDeadlineMs));
+    if (!this.stopping) return true;
+    if (!this.drained) this.drain(now);
+    return this.clients.size > 0 && now <= this.stopDeadlineMs;
   }
 
-  /** Somebody ordered something: settings, a kill, a stall, the end. */
-  private obey(): void {
+  /** Somebody ordered something: settings, a kill, a stall, the end. `running`: whose command gave the order, if it runs
+   *  here now; it ends by itself. */
+  private obey(running: Session | null): void {
     const { control } = this;
     this.orders = control.word(Word.Orders);
     if (control.word(Word.SettingsVersion) !== this.settingsVersion) {
@@ -160,17 +168,28 @@ export class Worker implements Events, DispatchHost {
       this.clock.nowMs = Date.now();
     }
     for (const client of this.clients)
-      if (Atomics.load(control.region.i32, (client.entry >> 2) + ClientEntry.KillI32) === 1) {
-        if (client.session !== this.call.session) this.driver.close(client, true);
+      if (Atomics.load(control.region.i32, (client.entry >> 2) + ClientEntry.KillI32) === client.session.id) {
+        if (client.session !== running) this.driver.close(client, true);
+        else client.session.closing = true;
       }
     if (control.word(Word.Stop) === 1 && !this.stopping) this.stop();
   }
 
   private stop(): void {
     this.stopping = true;
-    this.stopDeadlineMs = this.clock.nowMs + 2_000;
+    this.stopDeadlineMs = this.clock.nowMs + STOP_MS;
     this.driver.stopAccepting();
-    // What has been received has been answered: whoever waits for nothing more can go.
+    this.heard = true;
+  }
+
+  /** Commands that were sent before the stop are still run: connections end after a turn in which nothing came. */
+  private drain(now: number): void {
+    if (this.heard && now <= this.stopDeadlineMs - STOP_MS / 2) {
+      this.heard = false;
+      if (this.plan.wakeFd >= 0) ringEventFd(this.plan.wakeFd); // the next turn comes at once
+      return;
+    }
+    this.drained = true;
     for (const client of [...this.clients]) this.driver.close(client, false);
   }
 
@@ -219,7 +238,8 @@ export class Worker implements Events, DispatchHost {
   }
 
   private parserLimits(): void {
-    for (const parser of [this.parser, ...this.spareParsers]) this.limitParser(parser);
+    for (const parser of this.dispatcher?.parsers ?? []) this.limitParser(parser);
+    for (const parser of this.spareParsers) this.limitParser(parser);
   }
 
   private limitParser(parser: RequestParser): RequestParser {
@@ -234,7 +254,9 @@ export class Worker implements Events, DispatchHost {
     const { control, plan } = this;
     this.received_++;
     if (this.stopping) return null;
-    if (control.add(Word.Clients, 1) >= this.maxClients) {
+    // Entries are as many as maxclients was at the start, at least; CONFIG SET may have raised it since.
+    const full = this.freeEntries.length === 0 && this.nextEntry === plan.control.clientsPerWorker;
+    if (control.add(Word.Clients, 1) >= this.maxClients || full) {
       control.add(Word.Clients, -1);
       this.rejected++;
       return null;
@@ -244,6 +266,7 @@ export class Worker implements Events, DispatchHost {
     const session = new Session(id, fd, peer || `${unix}:0`, local || `${unix}:0`, this.clock.nowMs);
     const client = new Client(fd, session);
     client.entryIndex = this.freeEntries.pop() ?? this.nextEntry++;
+    control.region.f64[this.page + Figure.Entries] = this.nextEntry;
     client.entry = control.entryOf(plan.index, client.entryIndex);
     this.clients.add(client);
     const { region } = control;
@@ -295,11 +318,9 @@ export class Worker implements Events, DispatchHost {
     const { session } = client;
     if (session.closing) return;
     session.lastMs = this.clock.nowMs;
-    let { parser } = client;
-    if (parser === null) {
-      parser = this.parser;
-      parser.begin(start);
-    } else {
+    this.heard = true;
+    const held = client.parser;
+    if (held !== null) {
       if (region !== client.input) {
         const bytes = client.inputEnd + (end - start);
         if (bytes > this.queryLimit || !client.reserveInput(this.pool, bytes)) {
@@ -312,28 +333,28 @@ export class Worker implements Events, DispatchHost {
         end = bytes;
       }
       client.inputEnd = end;
-      if (end - parser.at < parser.wanted) return;
+      if (end - held.at < held.wanted) return;
     }
     const { reply, dispatcher } = this;
-    const from = dispatcher.run(client, parser, region, end, reply.at);
+    const from = dispatcher.run(client, held, region, start, end);
     if (dispatcher.protocolError !== "") {
-      reply.error(`ERR ${dispatcher.protocolError}`);
+      if (session.replyMode === ReplyMode.On) reply.error(`ERR ${dispatcher.protocolError}`);
       this.countError(null, -1);
     }
     if (client.closed) {
       reply.at = from;
-      this.recycle(client, parser);
+      this.recycle(client);
       return;
     }
     this.handOver(client, from);
     this.publishNumbers(client);
     if (session.closing) {
-      this.recycle(client, parser);
+      this.recycle(client);
       this.driver.close(client, false);
       return;
     }
-    if (client.closed) this.recycle(client, parser);
-    else this.keepRest(client, parser, region, dispatcher.begin, end);
+    if (client.closed) this.recycle(client);
+    else this.keepRest(client, region, dispatcher.begin, end);
   }
 
   /** Gives replies [from, reply.at) to the driver, or ends a connection that lets too many pile up. */
@@ -356,38 +377,46 @@ export class Worker implements Events, DispatchHost {
   }
 
   /** Keeps [begin, end) of `region` as the connection's input until more comes; nothing if that is empty. */
-  private keepRest(client: Client, parser: RequestParser, region: Region, begin: number, end: number): void {
+  private keepRest(client: Client, region: Region, begin: number, end: number): void {
     const rest = end - begin;
     if (rest === 0) {
-      this.recycle(client, parser);
+      this.recycle(client);
       return;
+    }
+    const parser = this.dispatcher.stopped;
+    if (client.parser !== parser) {
+      // The command it held before is done, or it held none: this one's state is its own now.
+      this.spare(client);
+      client.parser = parser;
+      this.dispatcher.exchange(parser, this.limitParser(this.spareParsers.pop() ?? new RequestParser()));
     }
     parser.shift(-begin);
     const wanted = Math.max(rest, parser.at + parser.wanted);
-    if (region === client.input) {
+    const same = region === client.input;
+    if (same) {
       if (begin > 0) copyBytes(region, 0, region, begin, rest);
       client.inputEnd = rest;
     }
     if (wanted > this.queryLimit || !client.reserveInput(this.pool, wanted)) {
       this.inputDisconnections++;
       this.driver.close(client, true);
-      this.recycle(client, parser);
+      this.recycle(client);
       return;
     }
-    if (region !== client.input && client.inputEnd === 0) copyBytes(client.input!, 0, region, begin, rest);
+    if (!same) copyBytes(client.input!, 0, region, begin, rest);
     client.inputEnd = rest;
-    if (client.parser === null) {
-      client.parser = parser;
-      this.parser = this.limitParser(this.spareParsers.pop() ?? new RequestParser());
-    }
+  }
+
+  private spare(client: Client): void {
+    // One that a command of very many arguments has stretched is not worth its memory.
+    if (client.parser !== null && this.spareParsers.length < 64 && client.parser.start.length <= 4096)
+      this.spareParsers.push(client.parser);
+    client.parser = null;
   }
 
   /** The connection holds no half-read command any more. */
-  private recycle(client: Client, parser: RequestParser): void {
-    if (client.parser !== null) {
-      client.parser = null;
-      if (this.spareParsers.length < 64) this.spareParsers.push(parser);
-    }
+  private recycle(client: Client): void {
+    this.spare(client);
     client.releaseInput(this.pool);
   }
 
@@ -469,6 +498,7 @@ export class Worker implements Events, DispatchHost {
     f64[page + Figure.LockWaits] = lockWaits();
     f64[page + Figure.BufferBytes] = this.pool.usedBytes;
     f64[page + Figure.HeapBytes] = heapSize();
+    f64[page + Figure.Epoch] = this.statisticsEpoch;
     f64.set(dispatcher.calls, page + Figure.Calls);
   }
 
@@ -496,6 +526,6 @@ export class Worker implements Events, DispatchHost {
       const fd = control.word(Word.WakeFds + worker);
       if (worker !== this.plan.index && fd > 0) ringEventFd(fd);
     }
-    this.obey();
+    this.obey(this.call.session);
   }
 }

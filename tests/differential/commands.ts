@@ -22,6 +22,8 @@ export const commands: Readonly<Record<string, number>> = {
   flushall: -1,
   time: 1,
   debug: -2,
+  lolwut: -1,
+  shutdown: -1,
   set: -3,
   get: 2,
   getset: 3,

@@ -263,21 +263,6 @@ const plain: Case[] = [
     "OBJECT nosuch a",
     "OBJECT ENCODING a b",
   ),
-  {
-    ...stream(
-      "OBJECT under an LFU policy",
-      "CONFIG SET maxmemory-policy allkeys-lfu",
-      "SET a 1",
-      "OBJECT FREQ a",
-      "OBJECT IDLETIME a",
-      "OBJECT FREQ none",
-      "OBJECT IDLETIME none",
-      "CONFIG SET maxmemory-policy noeviction",
-      "OBJECT FREQ a",
-    ),
-    config: ["maxmemory-policy"],
-    normalise: { 2: kindOnly },
-  },
   stream("OBJECT HELP", "OBJECT HELP", "OBJECT help"),
   stream(
     "a key past its deadline is absent to every command",

@@ -55,8 +55,12 @@ const arities: Case[] = [
   ),
 ];
 
-/** After these the oracle's connection queues, or answers only some commands. */
-const changesMode = new Set(["multi", "subscribe", "psubscribe", "ssubscribe"]);
+/** After these the oracle's connection queues or answers only some commands, or they answer once for each argument. */
+const changesMode = new Set(
+  ["multi"].concat(
+    ["subscribe", "psubscribe", "ssubscribe"].flatMap((name) => [name, name.replace("sub", "unsub")]),
+  ),
+);
 
 const nonsense: Command[] = [
   ["nosuch"],
@@ -373,8 +377,9 @@ const command: Case[] = [
 /** Names 7.0 does not have. */
 const newerNames = new Set(["client|setinfo", "client|no-touch"]);
 
-const policies = [
-  "noeviction",
+/** Policies that evict, and settings that tune what is not there yet: refused, never accepted without effect. A setting
+ *  that arrives moves to `config`, and the policies bring a case of OBJECT FREQ and IDLETIME under an LFU one. */
+const laterPolicies = [
   "allkeys-lru",
   "allkeys-lfu",
   "allkeys-random",
@@ -383,6 +388,50 @@ const policies = [
   "volatile-random",
   "volatile-ttl",
 ];
+const laterSettings: readonly (readonly [string, string])[] = [
+  ["lfu-log-factor", "10"],
+  ["lfu-decay-time", "1"],
+  ["active-expire-effort", "1"],
+  ["hash-max-listpack-entries", "512"],
+  ["slowlog-max-len", "128"],
+  ["slowlog-log-slower-than", "10000"],
+  ["latency-tracking", "yes"],
+];
+const later: Case[] = [
+  ...laterPolicies
+    .map((policy) =>
+      golden(
+        `CONFIG SET maxmemory-policy ${policy} is refused`,
+        "nothing is evicted yet, and a policy that is accepted must act",
+        {
+          0: "-ERR CONFIG SET failed (possibly related to argument 'maxmemory-policy') - this version does not evict: only noeviction can be set\r\n",
+          1: "-ERR CONFIG SET failed (possibly related to argument 'maxmemory-policy') - this version does not evict: only noeviction can be set\r\n",
+        },
+        `CONFIG SET maxmemory-policy ${policy}`,
+        `CONFIG SET maxmemory-policy ${policy.toUpperCase()}`,
+      ),
+    )
+    .map((one) => ({ ...one, config: ["maxmemory-policy"] })),
+  ...laterSettings.flatMap(([name, value]) =>
+    ([2, 3] as const).map(
+      (protocol): Case => ({
+        ...golden(
+          `CONFIG SET ${name} is refused, protocol ${protocol}`,
+          "what it tunes does not exist yet",
+          {
+            0: `-ERR Unknown option or number of arguments for CONFIG SET - '${name}'\r\n`,
+            1: protocol === 2 ? "*0\r\n" : "%0\r\n",
+          },
+          `CONFIG SET ${name} ${value}`,
+          `CONFIG GET ${name}`,
+        ),
+        protocols: [protocol],
+        config: [name],
+      }),
+    ),
+  ),
+];
+
 const sizesOfMemory = [
   "0",
   "100mb",
@@ -418,7 +467,7 @@ const config: Case[] = [
   {
     ...stream(
       "CONFIG SET maxmemory-policy",
-      ...[...policies, "ALLKEYS-LRU", "nosuch", ""].flatMap((policy): Command[] => [
+      ...["noeviction", "NoEviction", "nosuch", ""].flatMap((policy): Command[] => [
         ["CONFIG", "SET", "maxmemory-policy", policy],
         ["CONFIG", "GET", "maxmemory-policy"],
       ]),
@@ -427,17 +476,10 @@ const config: Case[] = [
   },
   ...[
     ["timeout", ["0", "100", "-1", "x", "1.5", ""]],
-    ["lfu-log-factor", ["10", "0", "1", "-1", "x"]],
-    ["lfu-decay-time", ["1", "0", "-1", "x"]],
-    ["active-expire-effort", ["1", "10", "0", "11", "x"]],
-    ["hash-max-listpack-entries", ["512", "128", "0", "-1", "x"]],
-    ["slowlog-max-len", ["128", "0", "1000", "-1", "x"]],
-    ["slowlog-log-slower-than", ["10000", "-1", "0", "x"]],
     ["tcp-keepalive", ["300", "0", "60", "-1", "x"]],
     ["maxmemory-samples", ["5", "10", "x"]],
     ["proto-max-bulk-len", ["512mb", "1mb", "2097152", "1", "x"]],
-    ["latency-tracking", ["yes", "no", "YES", "maybe", "1"]],
-    ["lazyfree-lazy-expire", ["no", "yes", "x"]],
+    ["lazyfree-lazy-expire", ["yes", "no", "YES", "maybe", "1", "x"]],
   ].map(([name, values]) => ({
     ...stream(
       `CONFIG SET ${name}`,
@@ -451,10 +493,11 @@ const config: Case[] = [
   {
     ...stream(
       "CONFIG SET of several at once is all or nothing",
-      "CONFIG SET timeout 50 maxmemory-policy volatile-ttl",
+      "CONFIG SET timeout 50 maxmemory-samples 7",
       "CONFIG GET timeout",
-      "CONFIG SET timeout 60 maxmemory-policy nosuch",
+      "CONFIG SET maxmemory-samples 8 timeout 60 maxmemory-policy nosuch",
       "CONFIG GET timeout",
+      "CONFIG GET maxmemory-samples",
       "CONFIG SET timeout 70 nosuch 1",
       "CONFIG GET timeout",
       "CONFIG SET timeout 1 timeout 2",
@@ -467,23 +510,23 @@ const config: Case[] = [
       ["CONFIG", "SET", "", "x"],
       "CONFIG SET a\tb x",
     ),
-    config: ["timeout", "maxmemory-policy"],
+    config: ["timeout", "maxmemory-samples", "maxmemory-policy"],
   },
   {
     ...stream(
       "CONFIG GET with globs and several names",
       "CONFIG GET nosuch",
-      "CONFIG SET maxmemory-policy allkeys-lfu",
-      "CONFIG GET maxmemory-polic*",
-      "CONFIG GET maxmemory-policy nosuch",
-      "CONFIG GET maxmemory-policy maxmemory-policy",
-      "CONFIG GET maxmemory-polic? MAXMEMORY-POLICY",
+      "CONFIG SET maxmemory-samples 7",
+      "CONFIG GET maxmemory-sample*",
+      "CONFIG GET maxmemory-samples nosuch",
+      "CONFIG GET maxmemory-samples maxmemory-samples",
+      "CONFIG GET maxmemory-sample? MAXMEMORY-SAMPLES",
       ["CONFIG", "GET", ""],
       "CONFIG GET *",
       "config get nosuch*",
-      "CONFIG GET maxmemory-policy *memory-policy",
+      "CONFIG GET maxmemory-samples *memory-samples",
     ),
-    config: ["maxmemory-policy"],
+    config: ["maxmemory-samples"],
     normalise: { 7: kindOnly },
   },
   stream("CONFIG GET databases and save", "CONFIG GET databases"),
@@ -542,4 +585,12 @@ const generic: Case[] = [
   },
 ];
 
-export const serverCases: Case[] = [...arities, ...unknown, ...info, ...command, ...config, ...generic];
+export const serverCases: Case[] = [
+  ...arities,
+  ...unknown,
+  ...info,
+  ...command,
+  ...config,
+  ...later,
+  ...generic,
+];
