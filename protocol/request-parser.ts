@@ -46,6 +46,24 @@ function hexDigit(byte: number): number {
   return lower >= 97 && lower <= 102 ? lower - 87 : -1;
 }
 
+/** What a backslash makes of the byte behind it: \n \r \t \b \a as in C, anything else itself. */
+function unescaped(byte: number): number {
+  switch (byte) {
+    case 110:
+      return 10;
+    case 114:
+      return 13;
+    case 116:
+      return 9;
+    case 98:
+      return 8;
+    case 97:
+      return 7;
+    default:
+      return byte;
+  }
+}
+
 export class RequestParser {
   /** Argument i is bytes [start[i], start[i] + length[i]). */
   start = new Int32Array(16);
@@ -244,13 +262,16 @@ export class RequestParser {
               at += 4;
               continue;
             }
-            // \n \r \t \b \a as in C, anything else itself.
-            u8[write++] =
-              next === 110 ? 10 : next === 114 ? 13 : next === 116 ? 9 : next === 98 ? 8 : next === 97 ? 7 : next;
+            u8[write++] = unescaped(next);
             at += 2;
             continue;
           }
-          if (quote === Byte.Apostrophe && byte === Byte.Backslash && u8[at + 1] === Byte.Apostrophe && at + 1 < to) {
+          if (
+            quote === Byte.Apostrophe &&
+            byte === Byte.Backslash &&
+            u8[at + 1] === Byte.Apostrophe &&
+            at + 1 < to
+          ) {
             u8[write++] = Byte.Apostrophe;
             at += 2;
             continue;

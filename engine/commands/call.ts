@@ -7,6 +7,7 @@
 // On the data path: no allocation. `text` and `args` make strings and are for options, names and cold commands.
 // Neighbours: engine/shard below; the handlers of this folder; engine/worker/dispatcher.ts makes and runs it.
 import type { CommandRow } from "../../protocol/command-row.ts";
+import type { LookAhead } from "../index/key-index.ts";
 import { Key } from "../memory/key.ts";
 import type { Region } from "../memory/region.ts";
 import type { Keyspace } from "../shard/keyspace.ts";
@@ -56,14 +57,19 @@ export class Call {
     return shard;
   }
 
-  /** `locate` for an argument whose hash is known. */
-  adopt(i: number, high: number, low: number): void {
+  /** `locate` for an argument that place `at` of a look-ahead tells of. */
+  adopt(i: number, ahead: LookAhead, at: number): void {
     const { key } = this;
+    const low = ahead.lows[at]!;
     key.region = this.input;
     key.start = this.start[i]!;
     key.bytes = this.length[i]!;
-    key.high = high;
+    key.high = ahead.highs[at]!;
     key.low = low;
+    key.hint = ahead.handles[at]! >>> 0;
+    key.hintWord = ahead.words[at]!;
+    key.hintLeaf = ahead.leaves[at]! >>> 0;
+    key.hintChanges = ahead.changes[at]!;
     this.shard = this.keyspace.shardOf(low);
     this.located = i;
   }

@@ -1,7 +1,8 @@
 // reply.ts: the reply writer of the server: ReplyWriter over a worker's send region, and bulk strings straight out of
 // any region. On the data path; allocates nothing. Neighbours: protocol/reply-writer.ts.
-import { copyBytes, type Region } from "../memory/region.ts";
+
 import { ReplyWriter } from "../../protocol/reply-writer.ts";
+import { copyBytes, type Region } from "../memory/region.ts";
 
 export class Reply extends ReplyWriter {
   constructor(

@@ -3,7 +3,9 @@
 // The shape follows Dash (Lu et al., VLDB 2020) and Dragonfly's docs/dashtable.md: fingerprinted buckets of one cache
 // line, balanced between a home bucket and its neighbour, with a stash for what fits neither.
 //
-// Directory, one a database: 2^depth u32 handles of leaves, indexed by the top `depth` bits of key.high.
+// Directory, one a database: 2^depth u32 entries, indexed by the top `depth` bits of key.high: the handle of a leaf, with
+// bit 0 set when it is a large one (leaves start on a cache line, so the bit is free, and a lookup need not read the
+// leaf's header).
 // Leaf: 64-byte blocks. Block 0 is the header, then R = blocks - 5 regular buckets, then 4 stash buckets.
 //   sizes: 46 blocks (540 slots) and 64 blocks (756 slots)
 //   header  0 u32 depth in bits 0-7, blocks in bits 8-15     4 u32 prefix (the top `depth` bits of every key's high)
@@ -28,6 +30,9 @@ import type { Region } from "../memory/region.ts";
 const enum Leaf {
   SmallBlocks = 46,
   LargeBlocks = 64,
+  SmallRegular = 41,
+  LargeRegular = 59,
+  LargeMark = 1,
   BlockBytes = 64,
   StashBuckets = 4,
   Overhead = 5, // header and stash blocks
@@ -51,8 +56,28 @@ export const enum Root {
   Words = 4,
 }
 
+export const DATABASES = 16;
 const MAX_DEPTH = 22;
 export const POSITIONS = 4096;
+
+/** What looking ahead learned of a batch of keys, place by place. */
+export class LookAhead {
+  readonly highs: Int32Array;
+  readonly lows: Int32Array;
+  readonly handles: Int32Array;
+  readonly words: Int32Array;
+  readonly leaves: Int32Array;
+  readonly changes: Int32Array;
+
+  constructor(keys: number) {
+    this.highs = new Int32Array(keys);
+    this.lows = new Int32Array(keys);
+    this.handles = new Int32Array(keys);
+    this.words = new Int32Array(keys);
+    this.leaves = new Int32Array(keys);
+    this.changes = new Int32Array(keys);
+  }
+}
 
 function ctz(word: number): number {
   return 31 - Math.clz32(word & -word);
@@ -63,7 +88,9 @@ export class KeyIndex {
   foundRegion: Region;
   foundWord = 0;
   private foundLeaf = 0; // u32 word of the leaf's header, in foundRegion
-  private foundTag = 0; // byte offset of the tag
+  /** Counts what can make a place found earlier wrong: removals, replacements, leaves that grew. In the superblock,
+   *  so that every worker sees it. */
+  private readonly changes: number;
 
   /** `roots`: i32 word in `superblock` where the roots of the databases begin. */
   constructor(
@@ -72,6 +99,12 @@ export class KeyIndex {
     private readonly roots: number,
   ) {
     this.foundRegion = superblock;
+    this.changes = roots + DATABASES * Root.Words;
+  }
+
+  private changed(): void {
+    const { i32 } = this.superblock;
+    i32[this.changes] = (i32[this.changes]! + 1) | 0;
   }
 
   keys(db: number): number {
@@ -89,6 +122,7 @@ export class KeyIndex {
   }
 
   swap(a: number, b: number): void {
+    this.changed();
     const { i32 } = this.superblock;
     for (let i = 0; i < Root.Words; i++) {
       const left = this.roots + a * Root.Words + i;
@@ -101,25 +135,31 @@ export class KeyIndex {
 
   /** Forgets a database without freeing anything: for a shard whose allocator was reset. */
   forget(db: number): void {
+    this.changed();
     const root = this.roots + db * Root.Words;
     this.superblock.i32.fill(0, root, root + Root.Words);
   }
 
   /** The handle of the key's record, 0 when absent. */
   find(db: number, key: Key): number {
-    const root = this.roots + db * Root.Words;
-    const { u32: heads } = this.superblock;
-    const directory = heads[root + Root.Directory]!;
-    if (directory === 0) return 0;
-    const depth = heads[root + Root.Depth]!;
-    const entry = depth === 0 ? 0 : key.high >>> (32 - depth);
-    const { allocator } = this;
-    const leaf =
-      allocator.regionOf(directory).u32[(directory & Handle.GranuleMask) * 2 + entry]!;
-    const region = allocator.regionOf(leaf);
-    const { u32 } = region;
+    if (key.hint !== 0 && key.hintChanges === this.superblock.i32[this.changes]) {
+      // Its place was found when its pipeline was read, and nothing has moved since.
+      const handle = key.hint;
+      const record = this.allocator.regionOf(handle);
+      const at = (handle & Handle.GranuleMask) << Handle.GranuleShift;
+      if (keyMatches(record, at, key.region, key.start, key.bytes)) {
+        this.foundRegion = this.allocator.regionOf(key.hintLeaf);
+        this.foundLeaf = (key.hintLeaf & Handle.GranuleMask) * 2;
+        this.foundWord = key.hintWord;
+        return handle;
+      }
+    }
+    const marked = this.leafOf(db, key.high);
+    if (marked === 0) return 0;
+    const leaf = (marked & ~Leaf.LargeMark) >>> 0;
+    const region = this.allocator.regionOf(leaf);
     const header = (leaf & Handle.GranuleMask) * 2;
-    const regular = ((u32[header]! >>> 8) & 255) - Leaf.Overhead;
+    const regular = (marked & Leaf.LargeMark) === 0 ? Leaf.SmallRegular : Leaf.LargeRegular;
     const home = (((key.low >>> 8) & 4095) * regular) >>> 12;
     const tag = key.low & 255 || 1;
     const bucket = header + ((1 + home) << 4);
@@ -127,7 +167,7 @@ export class KeyIndex {
     if (found !== 0) return found;
     const next = header + ((home + 1 === regular ? 1 : 2 + home) << 4);
     found = this.probe(region, next, tag, key, header);
-    if (found !== 0 || (u32[bucket]! & Leaf.StashBit) === 0) return found;
+    if (found !== 0 || (region.i32[bucket]! & Leaf.StashBit) === 0) return found;
     for (let i = 1; i <= Leaf.StashBuckets; i++) {
       found = this.probe(region, header + ((regular + i) << 4), tag, key, header);
       if (found !== 0) return found;
@@ -135,43 +175,62 @@ export class KeyIndex {
     return 0;
   }
 
-  /** Reads the first word of the bucket where a key is at home, so that its cache line is on its way. Safe without the
-   *  lock; throws RangeError when torn. The word means nothing. */
-  touchBucket(db: number, high: number, low: number): number {
-    const leaf = this.leafOf(db, high);
-    if (leaf === 0) return 0;
-    const { i32 } = this.allocator.regionOf(leaf);
-    const header = (leaf & Handle.GranuleMask) * 2;
-    const regular = ((i32[header]! >>> 8) & 255) - Leaf.Overhead;
-    const home = (((low >>> 8) & 4095) * regular) >>> 12;
-    return i32[header + ((1 + home) << 4) + Leaf.TagWords]!;
-  }
+  // Looking ahead: three passes over the hashes [from, to) of a pipeline's keys, each a few instructions a key, so that
+  // the processor has many of their reads in flight. Safe without the lock; torn, they throw RangeError or guess wrong.
 
-  /** The first handle at a key's home whose tag is the key's: most often its record, 0 when there is none. A guess to
-   *  fetch by, safe without the lock; throws RangeError when torn. */
-  candidate(db: number, high: number, low: number): number {
-    const leaf = this.leafOf(db, high);
-    if (leaf === 0) return 0;
-    const { i32 } = this.allocator.regionOf(leaf);
-    const header = (leaf & Handle.GranuleMask) * 2;
-    const regular = ((i32[header]! >>> 8) & 255) - Leaf.Overhead;
-    const bucket = header + ((1 + ((((low >>> 8) & 4095) * regular) >>> 12)) << 4);
-    const pattern = Math.imul(low & 255 || 1, 0x01010101);
-    for (let word = 0; word < 3; word++) {
-      const difference = i32[bucket + Leaf.TagWords + word]! ^ pattern;
-      const matches = (difference - 0x01010101) & ~difference & 0x80808080;
-      if (matches !== 0) return i32[bucket + Leaf.HandleWords + (word << 2) + (ctz(matches) >> 3)]!;
+  /** Reads a word of the bucket where each key is at home, so that its cache line comes. The result means nothing. */
+  touchBuckets(db: number, highs: Int32Array, lows: Int32Array, from: number, to: number): number {
+    let touched = 0;
+    for (let i = from; i < to; i++) {
+      const marked = this.leafOf(db, highs[i]!);
+      if (marked === 0) continue;
+      const { i32 } = this.allocator.regionOf(marked);
+      touched ^= i32[this.homeBucket(marked, lows[i]!) + Leaf.TagWords]!;
     }
-    return 0;
+    return touched;
   }
 
-  /** The handle of the leaf for a hash, 0 in an empty database. */
+  /** Guesses each key's place: the first slot at home whose tag is the key's. Sets handle (0 for none), slot word and
+   *  leaf of the guess; `hintChanges` of the key completes it. */
+  guess(db: number, ahead: LookAhead, from: number, to: number): void {
+    const { highs, lows, handles, words, leaves, changes } = ahead;
+    const now = this.superblock.i32[this.changes]!;
+    for (let i = from; i < to; i++) {
+      handles[i] = 0;
+      changes[i] = now;
+      const marked = this.leafOf(db, highs[i]!);
+      if (marked === 0) continue;
+      const { i32 } = this.allocator.regionOf(marked);
+      const low = lows[i]!;
+      const bucket = this.homeBucket(marked, low);
+      const pattern = Math.imul(low & 255 || 1, 0x01010101);
+      for (let word = 0; word < 3; word++) {
+        const difference = i32[bucket + Leaf.TagWords + word]! ^ pattern;
+        const matches = (difference - 0x01010101) & ~difference & 0x80808080;
+        if (matches === 0) continue;
+        const slot = bucket + Leaf.HandleWords + (word << 2) + (ctz(matches) >> 3);
+        handles[i] = i32[slot]!;
+        words[i] = slot;
+        leaves[i] = marked & ~Leaf.LargeMark;
+        break;
+      }
+    }
+  }
+
+  /** u32 word of the bucket where a key of this low hash word is at home in a marked leaf. */
+  private homeBucket(marked: number, low: number): number {
+    const regular = (marked & Leaf.LargeMark) === 0 ? Leaf.SmallRegular : Leaf.LargeRegular;
+    const home = (((low >>> 8) & 4095) * regular) >>> 12;
+    return (marked & (Handle.GranuleMask & ~Leaf.LargeMark)) * 2 + ((1 + home) << 4);
+  }
+
+  /** The directory's entry for a hash: a leaf's handle and its mark, 0 in an empty database. */
   private leafOf(db: number, high: number): number {
     const root = this.roots + db * Root.Words;
-    const { u32 } = this.superblock;
-    const directory = u32[root + Root.Directory]!;
+    const { i32 } = this.superblock;
+    const directory = i32[root + Root.Directory]!;
     if (directory === 0) return 0;
-    const depth = u32[root + Root.Depth]!;
+    const depth = i32[root + Root.Depth]!;
     const entry = depth === 0 ? 0 : high >>> (32 - depth);
     return this.allocator.regionOf(directory).u32[(directory & Handle.GranuleMask) * 2 + entry]!;
   }
@@ -184,16 +243,15 @@ export class KeyIndex {
       const difference = i32[bucket + Leaf.TagWords + word]! ^ pattern;
       let matches = (difference - 0x01010101) & ~difference & 0x80808080;
       while (matches !== 0) {
-        const slot = (word << 2) + (ctz(matches) >> 3);
-        const handle = i32[bucket + Leaf.HandleWords + slot]! >>> 0;
+        const slot = bucket + Leaf.HandleWords + (word << 2) + (ctz(matches) >> 3);
+        const handle = i32[slot]! >>> 0;
         if (handle !== 0) {
           const record = this.allocator.regionOf(handle);
           const at = (handle & Handle.GranuleMask) << Handle.GranuleShift;
           if (keyMatches(record, at, key.region, key.start, key.bytes)) {
             this.foundRegion = region;
-            this.foundWord = bucket + Leaf.HandleWords + slot;
+            this.foundWord = slot;
             this.foundLeaf = leaf;
-            this.foundTag = ((bucket + Leaf.TagWords) << 2) + slot;
             return handle;
           }
         }
@@ -205,6 +263,7 @@ export class KeyIndex {
 
   /** Points what `find` just found at another record of the same key. */
   replaceFound(handle: number): void {
+    this.changed();
     this.foundRegion.u32[this.foundWord] = handle;
   }
 
@@ -217,9 +276,11 @@ export class KeyIndex {
 
   /** Removes what `find` just found. The record itself is the caller's to free. */
   removeFound(db: number): void {
-    const { foundRegion, foundLeaf } = this;
-    foundRegion.u8[this.foundTag] = 0;
-    foundRegion.u32[this.foundWord] = 0;
+    const { foundRegion, foundLeaf, foundWord } = this;
+    this.changed();
+    // Buckets are 16 words from a multiple of 16 on, which gives the slot and its tag.
+    foundRegion.u8[(((foundWord & ~15) + Leaf.TagWords) << 2) + (foundWord & 15) - Leaf.HandleWords] = 0;
+    foundRegion.u32[foundWord] = 0;
     foundRegion.u32[foundLeaf + Leaf.LiveWord] = foundRegion.u32[foundLeaf + Leaf.LiveWord]! - 1;
     const keys = this.roots + db * Root.Words + Root.Keys;
     this.superblock.i32[keys] = this.superblock.i32[keys]! - 1;
@@ -231,7 +292,7 @@ export class KeyIndex {
     const { u32: heads } = this.superblock;
     if (heads[root + Root.Directory] === 0 && !this.createRoot(root)) return false;
     for (;;) {
-      const leaf = this.leafFor(root, key.high);
+      const leaf = (this.leafOf(db, key.high) & ~Leaf.LargeMark) >>> 0;
       if (this.place(leaf, key.low, handle)) {
         heads[root + Root.Keys] = heads[root + Root.Keys]! + 1;
         return true;
@@ -253,14 +314,6 @@ export class KeyIndex {
     u32[root + Root.Directory] = directory;
     u32[root + Root.Depth] = 0;
     return true;
-  }
-
-  private leafFor(root: number, high: number): number {
-    const { u32 } = this.superblock;
-    const directory = u32[root + Root.Directory]!;
-    const depth = u32[root + Root.Depth]!;
-    const entry = depth === 0 ? 0 : high >>> (32 - depth);
-    return this.allocator.regionOf(directory).u32[(directory & Handle.GranuleMask) * 2 + entry]!;
   }
 
   private newLeaf(blocks: number, depth: number, prefix: number): number {
@@ -316,13 +369,13 @@ export class KeyIndex {
     this.foundRegion = region;
     this.foundWord = bucket + Leaf.HandleWords + slot;
     this.foundLeaf = header;
-    this.foundTag = tagAt;
     return true;
   }
 
   /** Makes room where `leaf` is: the larger size first, then two of the smaller. False when memory is out. */
   private growLeaf(root: number, leaf: number): boolean {
     const { allocator } = this;
+    this.changed();
     const { u32: heads } = this.superblock;
     const { u32, f64 } = allocator.regionOf(leaf);
     const header = (leaf & Handle.GranuleMask) * 2;
@@ -411,7 +464,9 @@ export class KeyIndex {
     const directory = heads[root + Root.Directory]!;
     const spread = heads[root + Root.Depth]! - depth;
     const start = (directory & Handle.GranuleMask) * 2 + (prefix << spread);
-    this.allocator.regionOf(directory).u32.fill(leaf, start, start + (1 << spread));
+    const blocks = (this.allocator.regionOf(leaf).u32[(leaf & Handle.GranuleMask) * 2]! >>> 8) & 255;
+    const marked = blocks === Leaf.LargeBlocks ? leaf | Leaf.LargeMark : leaf;
+    this.allocator.regionOf(directory).u32.fill(marked, start, start + (1 << spread));
   }
 
   /** How many directory entries a database has: 0 when it is empty. */
@@ -424,7 +479,8 @@ export class KeyIndex {
   /** Handle of the leaf at a directory entry. */
   leafAt(db: number, entry: number): number {
     const directory = this.superblock.u32[this.roots + db * Root.Words + Root.Directory]!;
-    return this.allocator.regionOf(directory).u32[(directory & Handle.GranuleMask) * 2 + entry]!;
+    const marked = this.allocator.regionOf(directory).u32[(directory & Handle.GranuleMask) * 2 + entry]!;
+    return (marked & ~Leaf.LargeMark) >>> 0;
   }
 
   /** Directory entries from `entry` on that lead to the same leaf, `entry` being its first. */

@@ -9,6 +9,11 @@ export class Key {
   /** The two words of the hash: `high` walks the directory, `low` gives tag, position and shard. */
   high = 0;
   low = 0;
+  /** Where its record probably is (engine/index: LookAhead), handle 0 for no guess. */
+  hint = 0;
+  hintWord = 0;
+  hintLeaf = 0;
+  hintChanges = 0;
 
   constructor(public region: Region) {}
 
@@ -19,5 +24,6 @@ export class Key {
     hashBytes(region, start, bytes);
     this.high = hashHigh;
     this.low = hashLow;
+    this.hint = 0;
   }
 }

@@ -10,7 +10,7 @@
 // On the data path: find and the setters allocate nothing. Cursor style: `find` and the setters leave `region` and `at`
 // at the record, valid until the next change to this shard.
 // Neighbours: engine/index and engine/memory below; engine/commands calls it; engine/worker locks it.
-import { KeyIndex, POSITIONS, Root } from "../index/key-index.ts";
+import { DATABASES, KeyIndex, POSITIONS, Root } from "../index/key-index.ts";
 import { Allocator, Handle } from "../memory/allocator.ts";
 import { assert } from "../memory/assert.ts";
 import { Key } from "../memory/key.ts";
@@ -37,15 +37,15 @@ import { copyBytes, type Region } from "../memory/region.ts";
 import { Segments, Super } from "../memory/segments.ts";
 import type { Clock } from "./clock.ts";
 
-export const DATABASES = 16;
+export { DATABASES };
 
-/** i32 words of the superblock, after the roots (640 + 16 * 4). */
+/** i32 words of the superblock, after the roots (640 + 16 * 4) and the index's count of changes. */
 const enum Field {
-  Expired = 704,
-  ExpireCursorDb = 705,
-  ExpireCursorEntry = 706,
+  Expired = 705,
+  ExpireCursorDb = 706,
+  ExpireCursorEntry = 707,
 }
-assert(Field.Expired === Super.Shard + DATABASES * Root.Words, "the shard's fields follow its roots");
+assert(Field.Expired === Super.Shard + DATABASES * Root.Words + 1, "the shard's fields follow its roots");
 
 export class Shard {
   readonly allocator: Allocator;
@@ -114,11 +114,16 @@ export class Shard {
     return 0;
   }
 
-  /** Reads a word of each of the first two cache lines of what `handle` (from KeyIndex.candidate) points at. */
-  touch(handle: number): number {
-    const { i32 } = this.segments.at(handle >>> Handle.SegmentShift);
-    const word = (handle & Handle.GranuleMask) << 1;
-    return i32[word]! ^ i32[word + 16]!;
+  /** Reads a word of each of the first two cache lines of every record in `handles` [from, to) (KeyIndex.guess). */
+  touchRecords(handles: Int32Array, from: number, to: number): number {
+    let touched = 0;
+    for (let i = from; i < to; i++) {
+      const handle = handles[i]!;
+      const { i32 } = this.segments.at(handle >>> Handle.SegmentShift);
+      const word = (handle & Handle.GranuleMask) << 1;
+      touched ^= i32[word]! ^ i32[word + 16]!;
+    }
+    return touched;
   }
 
   /** Sets `region` and `at` to a handle's record. */

@@ -4,7 +4,8 @@
 // Layout (bytes)            WHO WRITES IT
 //      0  header words      Word below: anyone, by Atomics
 //   4096  settings, JSON    whoever holds the settings lock; the version in the header counts changes
-//  69632  worker pages      4 KiB each: the worker itself, plain stores (Figure below, then calls a row)
+//  69632  worker pages      16 KiB each: the worker itself, plain stores: Figure below, then calls a row; from byte
+//                           8192 the codes of error replies, 40 bytes each: count (f64), text; count 0 ends them
 //  then   client entries    1 KiB each, `clientsPerWorker` a worker: the worker that owns the connection;
 //                           its kill word by anyone
 // Read without a lock, a figure is one aligned 8-byte store old at most; a client's text may be torn for a moment.
@@ -55,7 +56,7 @@ export const enum Figure {
   /** Client entries from the first that were ever in use. */
   Entries = 17,
   /** The statistics epoch that the counters of this page belong to. */
-  Epoch = 17,
+  Epoch = 18,
   /** Three a row of the table: calls, failed, rejected. */
   Calls = 32,
 }
@@ -91,6 +92,10 @@ const SETTINGS_AT = 4096;
 const SETTINGS_BYTES = 65536;
 const PAGES_AT = SETTINGS_AT + SETTINGS_BYTES;
 const PAGE_BYTES = 16384;
+/** Where a page's error codes begin, and how large and how many they are. */
+const ERRORS_AT = 8192;
+const ERROR_BYTES = 40;
+export const ERRORS_MAX = 128;
 
 /** What another thread needs to attach. */
 export interface ControlPlan {
@@ -144,7 +149,9 @@ export class Control {
 
   /** Byte offset of a client's entry. */
   entryOf(worker: number, index: number): number {
-    return PAGES_AT + this.plan.workers * PAGE_BYTES + (worker * this.plan.clientsPerWorker + index) * Entry.Bytes;
+    return (
+      PAGES_AT + this.plan.workers * PAGE_BYTES + (worker * this.plan.clientsPerWorker + index) * Entry.Bytes
+    );
   }
 
   /** A figure summed over all workers. */
@@ -164,6 +171,34 @@ export class Control {
       if (this.region.f64[page + Figure.Epoch] === epoch) sum += this.region.f64[page + figure]!;
     }
     return sum;
+  }
+
+  /** Publishes a worker's counts of error replies, at most ERRORS_MAX. */
+  writeErrors(worker: number, counts: ReadonlyMap<string, number>): void {
+    let at = PAGES_AT + worker * PAGE_BYTES + ERRORS_AT;
+    for (const [code, count] of counts) {
+      this.writeText(at + 8, ERROR_BYTES - 8, code);
+      this.region.f64[at >> 3] = count;
+      at += ERROR_BYTES;
+    }
+    this.region.f64[at >> 3] = 0;
+  }
+
+  /** Error replies by code, summed as sumCounter does. */
+  readErrors(): Map<string, number> {
+    const counts = new Map<string, number>();
+    const epoch = this.word(Word.StatisticsEpoch);
+    for (let worker = 0; worker < this.plan.workers; worker++) {
+      if (this.region.f64[this.pageOf(worker) + Figure.Epoch] !== epoch) continue;
+      let at = PAGES_AT + worker * PAGE_BYTES + ERRORS_AT;
+      for (let i = 0; i < ERRORS_MAX; i++, at += ERROR_BYTES) {
+        const count = this.region.f64[at >> 3]!;
+        if (count === 0) break;
+        const code = this.readText(at + 8);
+        counts.set(code, (counts.get(code) ?? 0) + count);
+      }
+    }
+    return counts;
   }
 
   /** Writes text of at most `room` - 1 bytes (one a character) as a length byte and the bytes. */

@@ -9,6 +9,7 @@ import { Errors, unknownCommand, unknownSubcommand, wrongArity } from "../../pro
 import { Parsed, RequestParser } from "../../protocol/request-parser.ts";
 import type { Call } from "../commands/call.ts";
 import { ReplyMode } from "../commands/session.ts";
+import { LookAhead } from "../index/key-index.ts";
 import { hashBytes, hashHigh, hashLow } from "../memory/hash.ts";
 import type { Region } from "../memory/region.ts";
 import type { Keyspace } from "../shard/keyspace.ts";
@@ -50,9 +51,7 @@ export class Dispatcher {
   private readonly ahead = Array.from({ length: AHEAD }, () => new RequestParser());
   private readonly batch: RequestParser[];
   private readonly entries: (Entry | null)[] = new Array<Entry | null>(AHEAD).fill(null);
-  private readonly highs = new Int32Array(AHEAD);
-  private readonly lows = new Int32Array(AHEAD);
-  private readonly handles = new Int32Array(AHEAD);
+  private readonly keys = new LookAhead(AHEAD);
   /** Keeps the compiler from dropping reads whose only use is to have been made. */
   touched = 0;
   /** Text of the protocol error that ended the connection, or "". */
@@ -151,7 +150,9 @@ export class Dispatcher {
    *  measured with 100,000 keys, a record read so costs 5 ns and one met on the way of its command 140. Only a hint: a
    *  key that is gone by the time its command runs, or a torn read, costs nothing but the hint. */
   private fetch(count: number): void {
-    const { call, batch, entries, highs, lows, handles, keyspace } = this;
+    const { call, batch, entries, keyspace, keys } = this;
+    const { highs, lows, handles } = keys;
+    const { shards } = keyspace;
     const { u8 } = call.input;
     const { db } = call.session;
     let touched = 0;
@@ -166,11 +167,19 @@ export class Dispatcher {
       lows[i] = hashLow;
     }
     try {
-      for (let i = 0; i < count; i++) touched ^= keyspace.shardOf(lows[i]!).index.touchBucket(db, highs[i]!, lows[i]!);
-      for (let i = 0; i < count; i++) handles[i] = keyspace.shardOf(lows[i]!).index.candidate(db, highs[i]!, lows[i]!);
-      for (let i = 0; i < count; i++) touched ^= keyspace.shardOf(lows[i]!).touch(handles[i]!);
+      if (this.alone) {
+        const shard = shards[0]!;
+        touched = shard.index.touchBuckets(db, highs, lows, 0, count);
+        shard.index.guess(db, keys, 0, count);
+        touched ^= shard.touchRecords(handles, 0, count);
+      } else {
+        for (let i = 0; i < count; i++)
+          touched ^= keyspace.shardOf(lows[i]!).index.touchBuckets(db, highs, lows, i, i + 1);
+        for (let i = 0; i < count; i++) keyspace.shardOf(lows[i]!).index.guess(db, keys, i, i + 1);
+        for (let i = 0; i < count; i++) touched ^= keyspace.shardOf(lows[i]!).touchRecords(handles, i, i + 1);
+      }
     } catch {
-      // Torn while another worker changed the index.
+      handles.fill(0); // torn while another worker changed the index
     }
     this.touched = touched;
   }
@@ -215,7 +224,7 @@ export class Dispatcher {
     call.row = entry.row;
     const from = reply.at;
     if (fetched >= 0 && entry.firstKey > 0 && entry.firstKey < call.argc && this.entries[fetched] === entry)
-      call.adopt(entry.firstKey, this.highs[fetched]!, this.lows[fetched]!);
+      call.adopt(entry.firstKey, this.keys, fetched);
     if (this.alone || entry.scope === Scope.None) this.invoke(entry, from);
     else if (entry.optimistic) this.readOptimistic(entry, from);
     else this.lockAndInvoke(entry, from);

@@ -1,8 +1,8 @@
 // server-view.ts: answers what handlers ask about the process, from the control region and the worker's own state.
 // Cold. Neighbours: engine/commands/server.ts is the interface, worker.ts owns one.
 import { readdirSync, readFileSync } from "node:fs";
-import { allCommands } from "../commands/index.ts";
 import type { Row } from "../commands/call.ts";
+import { allCommands } from "../commands/index.ts";
 import type { ClientView, Server, Totals } from "../commands/server.ts";
 import type { Session } from "../commands/session.ts";
 import { Settings } from "../config/settings.ts";
@@ -147,9 +147,9 @@ export class ServerView implements Server {
     return counts;
   }
 
-  /** Of this worker: codes are text, and the other workers' are theirs. */
   errorCounts(): ReadonlyMap<string, number> {
-    return this.owner.errorCounts;
+    this.owner.publishFigures();
+    return this.owner.control.readErrors();
   }
 
   clients(): ClientView[] {
@@ -252,6 +252,7 @@ export class ServerView implements Server {
   sleep(seconds: number): void {
     this.owner.control.stallUntilMs = Date.now() + seconds * 1000;
     this.owner.order();
+    this.owner.clock.nowMs = Date.now(); // what follows in this turn happens afterwards, however late the others heard
   }
 
   setActiveExpire(on: boolean): void {

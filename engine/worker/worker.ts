@@ -28,7 +28,7 @@ import { Clock } from "../shard/clock.ts";
 import { Keyspace } from "../shard/keyspace.ts";
 import { Client } from "./client.ts";
 import { CommandTable, type Entry } from "./command-table.ts";
-import { Control, Entry as ClientEntry, Figure, Word } from "./control.ts";
+import { Control, Entry as ClientEntry, ERRORS_MAX, Figure, Word } from "./control.ts";
 import { Dispatcher, type DispatchHost } from "./dispatcher.ts";
 import { logLine } from "./log.ts";
 import type { WorkerPlan } from "./plan.ts";
@@ -80,6 +80,7 @@ export class Worker implements Events, DispatchHost {
   private stopDeadlineMs = 0;
   /** While stopping: whether anything was received since the last turn; whether all connections were told to end. */
   private heard = false;
+  private quietTurns = 0;
   private drained = false;
   private received_ = 0;
   private rejected = 0;
@@ -123,9 +124,14 @@ export class Worker implements Events, DispatchHost {
 
   /** Serves until told to stop. Returns then under the blocking drivers, at once under `bun`. */
   run(): void {
+    if (this.driver.name === "bun") {
+      this.driver.run(); // listens, and returns
+      this.control.add(Word.Started, 1);
+      return;
+    }
     this.control.add(Word.Started, 1);
     this.driver.run();
-    if (this.driver.name !== "bun") this.ended();
+    this.ended();
   }
 
   private ended(): void {
@@ -182,10 +188,12 @@ export class Worker implements Events, DispatchHost {
     this.heard = true;
   }
 
-  /** Commands that were sent before the stop are still run: connections end after a turn in which nothing came. */
+  /** Commands that were sent before the stop are still run: connections end after turns in which nothing came. */
   private drain(now: number): void {
-    if (this.heard && now <= this.stopDeadlineMs - STOP_MS / 2) {
-      this.heard = false;
+    this.quietTurns = this.heard ? 0 : this.quietTurns + 1;
+    this.heard = false;
+    // Two, as a driver's turn may begin before or after it receives.
+    if (this.quietTurns < 2 && now <= this.stopDeadlineMs - STOP_MS / 2) {
       if (this.plan.wakeFd >= 0) ringEventFd(this.plan.wakeFd); // the next turn comes at once
       return;
     }
@@ -469,7 +477,8 @@ export class Worker implements Events, DispatchHost {
   }
 
   private countCode(code: string): void {
-    this.errorCounts.set(code, (this.errorCounts.get(code) ?? 0) + 1);
+    const count = this.errorCounts.get(code);
+    if (count !== undefined || this.errorCounts.size < ERRORS_MAX) this.errorCounts.set(code, (count ?? 0) + 1);
   }
 
   /** Writes this worker's figures where everybody can read them. */
@@ -499,6 +508,7 @@ export class Worker implements Events, DispatchHost {
     f64[page + Figure.BufferBytes] = this.pool.usedBytes;
     f64[page + Figure.HeapBytes] = heapSize();
     f64[page + Figure.Epoch] = this.statisticsEpoch;
+    this.control.writeErrors(this.plan.index, this.errorCounts);
     f64.set(dispatcher.calls, page + Figure.Calls);
   }
 
@@ -513,8 +523,13 @@ export class Worker implements Events, DispatchHost {
     this.call.misses = 0;
     this.errors = 0;
     this.errorCounts.clear();
+    // Connections go on counting for CLIENT LIST: what they have so far is taken off.
     this.bytesIn = 0;
     this.bytesOut = 0;
+    for (const client of this.clients) {
+      this.bytesIn -= client.bytesIn;
+      this.bytesOut -= client.bytesOut;
+    }
     this.publishFigures();
   }
 

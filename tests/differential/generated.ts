@@ -3,7 +3,7 @@
 // it).
 // Neighbours: differential.test.ts runs them on every cell of the matrix, harness.ts compares.
 
-import { type Case, type Command, type Protocol, runCase, type Server } from "./harness.ts";
+import { type Command, type Protocol, runCase, type Server } from "./harness.ts";
 import { showCommand } from "./resp.ts";
 
 /** Uniform numbers in [0, 1) from a seed (mulberry32). */
@@ -203,8 +203,12 @@ export function streamOf(seed: number, number: number, length: number): Command[
   });
 }
 
-function caseOf(commands: Command[]): Case {
-  return { name: "generated", commands: [...commands, ...probe] };
+/** The oracle counts a key past its deadline until somebody asks for it, so before DBSIZE somebody does. */
+function caseOf(commands: Command[]): { name: string; commands: Command[] } {
+  const all = [...commands, ...probe].flatMap((words): Command[] =>
+    words[0] === "DBSIZE" ? [["EXISTS", ...keys], words] : [words],
+  );
+  return { name: "generated", commands: all };
 }
 
 /** Runs one generated stream; null, or what differs with the shortest stream that shows it, as a script. */
@@ -232,6 +236,8 @@ export async function runGenerated(
       }
     }
   }
-  const script = [...commands, ...probe].map((words) => showCommand(words, 10_000)).join("\n");
+  const script = caseOf(commands)
+    .commands.map((words) => showCommand(words, 10_000))
+    .join("\n");
   return `DIFFERENTIAL_SEED=${seed}, stream ${number}, ${commands.length} commands left of ${length}:\n${why}\n\nredis-cli FLUSHALL; redis-cli ${protocol === 3 ? "-3 " : ""}<<'END'\n${script}\nEND`;
 }

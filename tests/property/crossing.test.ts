@@ -1,0 +1,211 @@
+// crossing.test.ts: any worker runs any command, so what two workers do to one key at once must look as if one of them
+// had come first. The real executable with four workers; many connections pipeline at the same time.
+//
+// Values describe themselves: a run of blocks, each with its length, one byte repeated and a mark at both ends. A value
+// in which a block does not add up was read while it was being written.
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { Pipeline, textOf } from "../support/pipeline.ts";
+import { random } from "../support/random.ts";
+import { infoField, Server } from "../support/server.ts";
+
+setDefaultTimeout(120_000);
+
+const WORKERS = 4;
+const next = random("crossing");
+const below = (bound: number): number => Math.floor(next() * bound);
+const letters = "abcdefghijklmnopqrstuvwxyz";
+let server: Server;
+
+beforeAll(async () => {
+  server = await Server.start({ workers: WORKERS });
+});
+
+afterAll(async () => {
+  const socket = server.connect();
+  const retries = await infoField(socket, "ironcache", "seqlock_retries").catch(() => "?");
+  const waits = await infoField(socket, "ironcache", "lock_waits").catch(() => "?");
+  console.log(`crossing: ${retries} reads repeated, ${waits} waits for a lock`);
+  socket.close();
+  expect(await server.stop()).toBe(0);
+  expect(server.log).not.toContain("failed inside");
+});
+
+function pipelines(count: number): Pipeline[] {
+  return Array.from({ length: count }, () => new Pipeline(server.connect()));
+}
+
+function close(all: readonly Pipeline[]): void {
+  for (const each of all) each.socket.close();
+}
+
+function block(): string {
+  // Mostly short, so that lengths and places change; often enough so long that copying it takes a while.
+  const length = next() < 0.4 ? 5_000 + below(60_000) : next() < 0.5 ? below(40) : below(3000);
+  return `<${length}:${letters[below(26)]!.repeat(length)}>`;
+}
+
+/** What is wrong with a value, "" when it consists of whole blocks. */
+function tornness(value: string): string {
+  let at = 0;
+  while (at < value.length) {
+    const colon = value.indexOf(":", at);
+    const length = Number(value.slice(at + 1, colon));
+    if (value[at] !== "<" || colon < 0 || !Number.isInteger(length)) return `no block at ${at}`;
+    const body = value.slice(colon + 1, colon + 1 + length);
+    if (body.length !== length || body !== (body[0] ?? "").repeat(length)) return `block at ${at} is not of one kind`;
+    if (value[colon + 1 + length] !== ">") return `block at ${at} does not end`;
+    at = colon + 2 + length;
+  }
+  return "";
+}
+
+test("crossing: no value is ever seen half written", async () => {
+  const keys = ["hot:0", "hot:1", "hot:2", "hot:3"];
+  const key = () => keys[below(keys.length)]!;
+  const write = (): string[] => {
+    const kind = below(16);
+    if (kind < 6) return ["SET", key(), block()];
+    if (kind < 8) return ["APPEND", key(), block()];
+    if (kind < 9) return ["DEL", key()];
+    if (kind < 10) return ["SET", key(), block(), "PX", "1"];
+    if (kind < 12) return ["RENAME", key(), key()];
+    if (kind < 14) return ["COPY", key(), key(), "REPLACE"];
+    if (kind < 15) return ["GETSET", key(), block()];
+    return ["MSET", keys[0]!, block(), keys[3]!, block()];
+  };
+  const read = (): string[] =>
+    below(8) === 0 ? ["MGET", ...keys] : below(8) === 0 ? ["GETEX", key(), "PERSIST"] : ["GET", key()];
+  const writers = pipelines(5);
+  const readers = pipelines(8);
+  let seen = 0;
+  let torn = "";
+  const look = (value: string | null) => {
+    if (value === null || value === "OK" || value[0] === "-") return;
+    seen++;
+    const wrong = tornness(value);
+    if (wrong !== "") torn ||= `${wrong}: ${value.slice(0, 200)} (${value.length})`;
+  };
+  for (let round = 0; round < 180 && torn === ""; round++) {
+    const work = [
+      // Values stop growing: each round begins with some that are new.
+      ...writers.map(async (each) => {
+        await each.run([...keys.map((name) => ["SET", name, block()]), ...Array.from({ length: 30 }, write)]);
+      }),
+      ...readers.map(async (each) => {
+        for (const reply of await each.run(Array.from({ length: 30 }, read))) {
+          const value = textOf(reply);
+          if (Array.isArray(value)) value.forEach(look);
+          else look(value);
+        }
+      }),
+    ];
+    await Promise.all(work);
+  }
+  expect(torn).toBe("");
+  expect(seen).toBeGreaterThan(10_000);
+  close([...writers, ...readers]);
+});
+
+test("crossing: MSET and DEL of keys in several shards are seen whole or not at all", async () => {
+  const keys = Array.from({ length: 8 }, (_, i) => `whole:${i}`);
+  const writers = pipelines(4);
+  const readers = pipelines(4);
+  const broken: string[] = [];
+  let seen = 0;
+  for (let round = 0; round < 300 && broken.length === 0; round++) {
+    await Promise.all([
+      ...writers.map((each, writer) =>
+        each.run(
+          Array.from({ length: 40 }, (_, i) => {
+            if (below(10) === 0) return ["DEL", ...keys];
+            const order = next() < 0.5 ? keys : [...keys].reverse();
+            const value = `${writer}.${round}.${i}`.repeat(1 + below(60));
+            return ["MSET", ...order.flatMap((name) => [name, value])];
+          }),
+        ),
+      ),
+      ...readers.map(async (each) => {
+        for (const reply of await each.run(Array.from({ length: 60 }, () => ["MGET", ...keys]))) {
+          const values = textOf(reply) as (string | null)[];
+          seen++;
+          if (values.some((value) => value !== values[0])) broken.push(JSON.stringify(values));
+        }
+      }),
+    ]);
+  }
+  expect(broken).toEqual([]);
+  expect(seen).toBeGreaterThan(10_000);
+  close([...writers, ...readers]);
+});
+
+test("crossing: INCR, INCRBY and APPEND from eight connections lose nothing", async () => {
+  const all = pipelines(8);
+  const rounds = 60;
+  await all[0]!.run([["DEL", "count", "sum", "long"]]);
+  await Promise.all(
+    all.map(async (each) => {
+      for (let round = 0; round < rounds; round++)
+        await each.run(
+          Array.from({ length: 300 }, (_, i) =>
+            i % 3 === 0 ? ["INCR", "count"] : i % 3 === 1 ? ["INCRBY", "sum", "7"] : ["APPEND", "long", "x"],
+          ),
+        );
+    }),
+  );
+  const [count, sum, long] = (await all[0]!.run([["GET", "count"], ["GET", "sum"], ["STRLEN", "long"]])).map(textOf);
+  expect(count).toBe(`${8 * rounds * 100}`);
+  expect(sum).toBe(`${8 * rounds * 700}`);
+  expect(long).toBe(`${8 * rounds * 100}`);
+  close(all);
+});
+
+test("crossing: a key that is renamed to and fro is always in exactly one place", async () => {
+  const names = Array.from({ length: 6 }, (_, i) => `token:${i}`);
+  const movers = pipelines(4);
+  const readers = pipelines(4);
+  await movers[0]!.run([["DEL", ...names], ["SET", names[0]!, "the token"]]);
+  const broken: string[] = [];
+  for (let round = 0; round < 300 && broken.length === 0; round++) {
+    await Promise.all([
+      ...movers.map((each) =>
+        each.run(Array.from({ length: 60 }, () => ["RENAME", names[below(6)]!, names[below(6)]!])),
+      ),
+      ...readers.map(async (each) => {
+        const asked = Array.from({ length: 30 }, (_, i) => [i % 2 === 0 ? "EXISTS" : "MGET", ...names]);
+        for (const reply of await each.run(asked)) {
+          const seen = textOf(reply);
+          const places = Array.isArray(seen) ? seen.filter((value) => value === "the token").length : Number(seen);
+          if (places !== 1) broken.push(JSON.stringify(seen));
+        }
+      }),
+    ]);
+  }
+  expect(broken).toEqual([]);
+  close([...movers, ...readers]);
+});
+
+test("crossing: commands over many shards in opposite orders never wait for each other for ever", async () => {
+  const all = pipelines(10);
+  const keys = Array.from({ length: 24 }, (_, i) => `order:${i}`);
+  const backwards = [...keys].reverse();
+  const shapes: (() => string[])[] = [
+    () => ["MSET", ...keys.flatMap((name) => [name, "1"])],
+    () => ["MSET", ...backwards.flatMap((name) => [name, "2"])],
+    () => ["DEL", ...(below(2) === 0 ? keys : backwards)],
+    () => ["EXISTS", ...backwards],
+    () => ["RENAME", keys[below(24)]!, keys[below(24)]!],
+    () => ["COPY", keys[below(24)]!, keys[below(24)]!, "REPLACE"],
+    () => ["MGET", ...keys],
+    () => ["DBSIZE"],
+    () => ["SCAN", "0", "COUNT", "50"],
+    () => ["RANDOMKEY"],
+    () => ["FLUSHDB"],
+    () => ["SET", keys[below(24)]!, "3", "PX", "1"],
+  ];
+  for (let round = 0; round < 80; round++)
+    await Promise.all(
+      all.map((each) => each.run(Array.from({ length: 60 }, () => shapes[below(shapes.length)]!()))),
+    );
+  expect(await server.connect().ask("PING")).toBe("+PONG");
+  close(all);
+});
