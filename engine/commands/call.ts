@@ -67,6 +67,7 @@ export class Call {
     key.high = ahead.highs[at]!;
     key.low = low;
     key.hint = ahead.handles[at]! >>> 0;
+    key.hintDb = ahead.db;
     key.hintWord = ahead.words[at]!;
     key.hintLeaf = ahead.leaves[at]! >>> 0;
     key.hintChanges = ahead.changes[at]!;

@@ -68,6 +68,8 @@ export class LookAhead {
   readonly words: Int32Array;
   readonly leaves: Int32Array;
   readonly changes: Int32Array;
+  /** The database that was looked in. */
+  db = 0;
 
   constructor(keys: number) {
     this.highs = new Int32Array(keys);
@@ -142,8 +144,9 @@ export class KeyIndex {
 
   /** The handle of the key's record, 0 when absent. */
   find(db: number, key: Key): number {
-    if (key.hint !== 0 && key.hintChanges === this.superblock.i32[this.changes]) {
-      // Its place was found when its pipeline was read, and nothing has moved since.
+    if (key.hint !== 0 && key.hintDb === db && key.hintChanges === this.superblock.i32[this.changes]) {
+      // Its place was found when its pipeline was read, and nothing has moved since. Another database is looked in by
+      // MOVE, by COPY, and after a SELECT in the same pipeline.
       const handle = key.hint;
       const record = this.allocator.regionOf(handle);
       const at = (handle & Handle.GranuleMask) << Handle.GranuleShift;

@@ -67,15 +67,30 @@ export abstract class BlockingDriver implements Driver {
 
   /** Sends [start, end) of the send region as far as the socket takes it; the rest becomes backlog. */
   protected sendNow(connection: Connection, start: number, end: number): void {
-    const sent = this.push(connection, this.send, start, end);
+    this.sendFrom(connection, this.send, start, end);
+  }
+
+  transmitFrom(connection: Connection, source: Region, start: number, bytes: number): void {
+    this.flushQueued(connection);
+    if (connection.closed) return;
+    if (connection.backlog !== null) this.keep(connection, source, start, start + bytes);
+    else this.sendFrom(connection, source, start, start + bytes);
+  }
+
+  private sendFrom(connection: Connection, source: Region, start: number, end: number): void {
+    const sent = this.push(connection, source, start, end);
     if (sent < 0 || start + sent === end) return;
-    this.keepUnsent(connection, start + sent, end);
+    this.keep(connection, source, start + sent, end);
   }
 
   /** Puts [start, end) of the send region into the backlog and waits for room in the socket. */
   protected keepUnsent(connection: Connection, start: number, end: number): void {
+    this.keep(connection, this.send, start, end);
+  }
+
+  private keep(connection: Connection, source: Region, start: number, end: number): void {
     const fresh = connection.backlog === null;
-    if (!connection.appendBacklog(this.pool, this.send, start, end - start)) this.close(connection, true);
+    if (!connection.appendBacklog(this.pool, source, start, end - start)) this.close(connection, true);
     else if (fresh) this.watchWritable(connection);
   }
 

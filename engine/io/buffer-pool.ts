@@ -5,11 +5,14 @@ import { Region } from "../memory/region.ts";
 
 const SMALLEST_SHIFT = 12;
 const LARGEST_SHIFT = 30;
-/** A returned region above this gives its pages back to the system. */
-const KEEP_BYTES = 64 * 1024;
+/** Returned regions keep their pages for the next taker up to this many bytes in all; beyond it they give them back. */
+const KEEP_BYTES = 16 * 1024 * 1024;
 
 export class BufferPool {
   private readonly free: Region[][] = Array.from({ length: LARGEST_SHIFT + 1 }, () => []);
+  /** Regions whose pages were given back, taken only when none with pages is left. */
+  private readonly bare: Region[][] = Array.from({ length: LARGEST_SHIFT + 1 }, () => []);
+  private keptBytes = 0;
   /** Bytes of regions that are out. */
   usedBytes = 0;
 
@@ -17,14 +20,22 @@ export class BufferPool {
   take(bytes: number): Region | null {
     if (bytes > 2 ** LARGEST_SHIFT) return null;
     const shift = Math.max(SMALLEST_SHIFT, 32 - Math.clz32(bytes - 1));
-    const region = this.free[shift]!.pop() ?? Region.private(2 ** shift);
+    const kept = this.free[shift]!.pop();
+    if (kept !== undefined) this.keptBytes -= kept.bytes;
+    const region = kept ?? this.bare[shift]!.pop() ?? Region.private(2 ** shift);
     if (region !== null) this.usedBytes += region.bytes;
     return region;
   }
 
   give(region: Region): void {
     this.usedBytes -= region.bytes;
-    if (region.bytes > KEEP_BYTES) region.release(0, region.bytes);
-    this.free[31 - Math.clz32(region.bytes)]!.push(region);
+    const shift = 31 - Math.clz32(region.bytes);
+    if (this.keptBytes + region.bytes <= KEEP_BYTES) {
+      this.keptBytes += region.bytes;
+      this.free[shift]!.push(region);
+    } else {
+      region.release(0, region.bytes);
+      this.bare[shift]!.push(region);
+    }
   }
 }

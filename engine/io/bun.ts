@@ -82,7 +82,8 @@ export class BunDriver implements Driver {
       },
     };
     for (const { unix, hostname = "", port = 0 } of this.addresses)
-      if (unix !== undefined) this.listeners.push(Bun.listen<Attached>({ unix, socket, data: { connection: null } }));
+      if (unix !== undefined)
+        this.listeners.push(Bun.listen<Attached>({ unix, socket, data: { connection: null } }));
       else {
         const shared = { hostname, port, reusePort: true, socket, data: { connection: null } };
         this.listeners.push(Bun.listen<Attached>(shared));
@@ -120,14 +121,19 @@ export class BunDriver implements Driver {
   }
 
   transmit(connection: Connection, start: number, end: number): number {
-    const socket = this.sockets[connection.slot];
-    if (end === start || connection.closed || socket === null || socket === undefined) return start;
-    const { send, pool } = this.options;
-    let at = start;
-    if (connection.backlog === null) at += Math.max(0, socket.write(send.u8.subarray(start, end)));
-    connection.bytesOut += at - start;
-    if (at < end && !connection.appendBacklog(pool, send, at, end - at)) this.close(connection, true);
+    this.transmitFrom(connection, this.options.send, start, end - start);
     return start;
+  }
+
+  transmitFrom(connection: Connection, source: Region, start: number, bytes: number): void {
+    const socket = this.sockets[connection.slot];
+    if (bytes === 0 || connection.closed || socket === null || socket === undefined) return;
+    const end = start + bytes;
+    let at = start;
+    if (connection.backlog === null) at += Math.max(0, socket.write(source.u8.subarray(start, end)));
+    connection.bytesOut += at - start;
+    if (at < end && !connection.appendBacklog(this.options.pool, source, at, end - at))
+      this.close(connection, true);
   }
 
   private drain(connection: Connection, socket: Socket<Attached>): void {

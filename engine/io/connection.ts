@@ -53,7 +53,8 @@ export class Connection {
     let { backlog } = this;
     if (backlog === null || this.backlogEnd + bytes > backlog.bytes) {
       const waiting = this.backlogBytes;
-      const larger = backlog !== null && waiting + bytes <= backlog.bytes ? backlog : pool.take((waiting + bytes) * 2);
+      const larger =
+        backlog !== null && waiting + bytes <= backlog.bytes ? backlog : pool.take((waiting + bytes) * 2);
       if (larger === null) return false;
       if (backlog !== null) {
         copyBytes(larger, 0, backlog, this.backlogStart, waiting);

@@ -14,8 +14,7 @@ const enum Epoll {
   Delete = 2,
   Modify = 3,
   MaxEvents = 256,
-  EventBytes = 12, // packed on x86-64; 16 elsewhere (see eventBytes)
-  ReceiveBytes = 65536,
+  ReceiveBytes = 262144,
 }
 
 /** Kind of what an event is about, in the low 32 bits of its data; slots of connections are 0 and up. */

@@ -18,7 +18,8 @@ function parseIpv6(text: string): number[] | null {
   if (!text.includes(":")) return null;
   const halves = text.split("::");
   if (halves.length > 2) return null;
-  const words = (half: string) => (half === "" ? [] : half.split(":").map((word) => Number.parseInt(word, 16)));
+  const words = (half: string) =>
+    half === "" ? [] : half.split(":").map((word) => Number.parseInt(word, 16));
   const left = words(halves[0]!);
   const right = halves.length === 2 ? words(halves[1]!) : [];
   const missing = 8 - left.length - right.length;

@@ -69,7 +69,7 @@ const enum Ring {
   Entries = 1024,
   Completions = 4096,
   Buffers = 128,
-  BufferBytes = 65536,
+  BufferBytes = 262144,
   BufferGroup = 1,
 }
 
@@ -146,7 +146,9 @@ export class UringDriver extends BlockingDriver {
     this.setAddress(view, 0, this.bufferRing.address);
     view.setUint32(8, Ring.Buffers, true);
     view.setUint16(12, Ring.BufferGroup, true);
-    const registered = outcome(this.c.syscall(Sys.Register, this.fd, 22 /* REGISTER_PBUF_RING */, address, 1, 0, 0));
+    const registered = outcome(
+      this.c.syscall(Sys.Register, this.fd, 22 /* REGISTER_PBUF_RING */, address, 1, 0, 0),
+    );
     if (registered < 0) {
       this.c.close(this.fd);
       throw new Error(`provided buffer rings: errno ${-registered}`);
@@ -229,7 +231,9 @@ export class UringDriver extends BlockingDriver {
     ring[this.tailWord] = this.tail;
     this.epoch++;
     for (;;) {
-      const result = outcome(this.c.syscall(Sys.Enter, this.fd, this.pending, wait, wait === 0 ? 0 : 1, 0, 0));
+      const result = outcome(
+        this.c.syscall(Sys.Enter, this.fd, this.pending, wait, wait === 0 ? 0 : 1, 0, 0),
+      );
       if (result >= 0) {
         this.pending -= result;
         // Less than all: an entry failed at submission and has its completion; the rest goes with the next call.
@@ -392,7 +396,7 @@ export class UringDriver extends BlockingDriver {
     }
     const { slot } = connection;
     if (this.queuedEpoch[slot] === this.epoch && connection.queuedEntry >= 0) {
-      if (connection.queuedEnd === start) {
+      if (connection.queuedEnd === start && end - connection.queuedStart < DIRECT_BYTES) {
         // More replies right behind the first: one longer send.
         connection.queuedEnd = end;
         connection.bytesOut += end - start;

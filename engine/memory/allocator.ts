@@ -288,8 +288,12 @@ export class Allocator {
     if (at + pages > segments.pages) {
       if (segments.firstPage(segments.count) + pages > segments.pages) return -1;
       if (!segments.grow()) return -1;
-      // What was left of the old segment stays usable.
-      if (at < segments.pages) this.linkRun(segment, at, segments.pages - at, Run.Released);
+      // What was left of the old segment stays usable, together with a free run that it touches.
+      const left = segments.pages - at;
+      if (left > 0) {
+        head[Alloc.UsedPages] = head[Alloc.UsedPages]! + left;
+        this.releaseRun(segment, at, left);
+      }
       segment++;
       at = segments.firstPage(segment);
     }

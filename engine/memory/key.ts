@@ -9,8 +9,9 @@ export class Key {
   /** The two words of the hash: `high` walks the directory, `low` gives tag, position and shard. */
   high = 0;
   low = 0;
-  /** Where its record probably is (engine/index: LookAhead), handle 0 for no guess. */
+  /** Where its record probably is in database hintDb (engine/index: LookAhead), handle 0 for no guess. */
   hint = 0;
+  hintDb = 0;
   hintWord = 0;
   hintLeaf = 0;
   hintChanges = 0;

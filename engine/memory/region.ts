@@ -8,6 +8,12 @@
 import { type Pointer, toArrayBuffer } from "bun:ffi";
 import { mapPrivate, mapShared, memcmp, memmove, memset, releasePrivate, releaseShared } from "./native.ts";
 
+let viewed = 0;
+/** Bytes of all regions this thread has views of, which the JS engine counts as its heap's though they are not in it. */
+export function viewedBytes(): number {
+  return viewed;
+}
+
 export class Region {
   readonly u8: Uint8Array;
   readonly i32: Int32Array;
@@ -21,6 +27,7 @@ export class Region {
     readonly shared: boolean,
   ) {
     const buffer = toArrayBuffer(address as Pointer, 0, bytes);
+    viewed += bytes;
     this.u8 = new Uint8Array(buffer);
     this.i32 = new Int32Array(buffer);
     this.u32 = new Uint32Array(buffer);

@@ -11,6 +11,9 @@ export class Client extends Connection {
   entryIndex = 0;
   /** Index of the row run last, -1 before the first. */
   lastEntry = -1;
+  /** What its entry in the control region says of lastEntry and of the database. */
+  shownEntry = -1;
+  shownDb = 0;
 
   constructor(
     fd: number,

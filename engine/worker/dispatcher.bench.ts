@@ -23,14 +23,15 @@ function measure(make: (key: string) => string[], keys: number, rounds: number, 
   const call = new Call(input, reply, keyspace, {} as Server);
   const host = {
     memoryFull: false,
+    checkMemory: () => false,
     failed(_: Entry, error: unknown) {
       throw error;
     },
     countError() {},
     crossProtocol() {},
-    spill(_: Client, start: number) {
-      reply.at = start;
-      return start;
+    handOver() {
+      reply.at = 0;
+      reply.begin = 0;
     },
   };
   const dispatcher = new Dispatcher(call, table, keyspace, host, entries.length);
@@ -58,7 +59,12 @@ const smoke = { keys: 100, rounds: 2 };
 const full = { keys: 100_000, rounds: 20 };
 const value = "y".repeat(64);
 
-bench({ name: "dispatch GET", smoke, full, run: ({ keys, rounds }) => measure((key) => ["GET", key], keys, rounds) });
+bench({
+  name: "dispatch GET",
+  smoke,
+  full,
+  run: ({ keys, rounds }) => measure((key) => ["GET", key], keys, rounds),
+});
 bench({
   name: "dispatch SET",
   smoke,

@@ -24,19 +24,20 @@ const AHEAD = 16;
 
 /** What the dispatcher asks of its worker. */
 export interface DispatchHost {
-  /** Whether `maxmemory` is reached. */
+  /** Whether `maxmemory` was reached when the turn began; checkMemory looks again. */
   readonly memoryFull: boolean;
+  checkMemory(): boolean;
   /** A handler threw: a bug. */
   failed(entry: Entry, error: unknown): void;
   /** A command was run, failed or rejected (reply began with an error). */
   countError(entry: Entry | null, text: number): void;
   crossProtocol(client: Client): void;
-  /** Replies have grown past what the send region should hold in one piece: send them now; returns the new start. */
-  spill(client: Client, start: number): number;
+  /** Hands the driver the replies so far. */
+  handOver(client: Client): void;
 }
 
 /** Replies of one connection are handed over once they pass this many bytes. */
-const SPILL_BYTES = 1 << 20;
+const SPILL_BYTES = 256 * 1024;
 
 export class Dispatcher {
   /** Commands run, and calls, failures and rejections a row (index * 3). */
@@ -72,10 +73,9 @@ export class Dispatcher {
   }
 
   /** Runs the commands in `region` up to `end`, beginning with the one half read in `parser` if there is one, else at
-   *  `start` with a parser of its own. Replies go to call.reply from where it stands; returns where the replies not yet
-   *  handed over begin. Afterwards `begin` is the first byte still needed and `stopped` the parser that holds the
+   *  `start` with a parser of its own. Replies go to call.reply from where it stands. Afterwards `begin` is the first byte still needed and `stopped` the parser that holds the
    *  command there; the client's session may be closing. */
-  run(client: Client, held: RequestParser | null, region: Region, start: number, end: number): number {
+  run(client: Client, held: RequestParser | null, region: Region, start: number, end: number): void {
     const { call, ahead } = this;
     const { reply } = call;
     const { session } = client;
@@ -84,7 +84,7 @@ export class Dispatcher {
     reply.resp3 = session.resp3;
     this.protocolError = "";
     const { u8 } = region;
-    let from = reply.at;
+    reply.begin = reply.at;
     let at = start;
     let parser = held;
     for (;;) {
@@ -117,9 +117,9 @@ export class Dispatcher {
         if (session.closing || client.closed) {
           this.begin = end;
           this.stopped = ready;
-          return from;
+          return;
         }
-        if (reply.at - from > SPILL_BYTES) from = this.host.spill(client, from);
+        if (reply.at - reply.begin > SPILL_BYTES) this.host.handOver(client);
       }
       if (outcome < 0) {
         const last = this.batch[count]!;
@@ -129,7 +129,7 @@ export class Dispatcher {
           this.protocolError = last.error;
           session.closing = true;
         }
-        return from;
+        return;
       }
     }
   }
@@ -155,6 +155,7 @@ export class Dispatcher {
     const { shards } = keyspace;
     const { u8 } = call.input;
     const { db } = call.session;
+    keys.db = db;
     let touched = 0;
     for (let i = 0; i < count; i++) {
       const { start, length, argc } = batch[i]!;
@@ -213,11 +214,15 @@ export class Dispatcher {
       entry = child;
     }
     client.lastEntry = entry.index;
-    if (entry.handler === undefined || (entry.arity > 0 ? call.argc !== entry.arity : call.argc < -entry.arity)) {
+    if (
+      entry.handler === undefined ||
+      (entry.arity > 0 ? call.argc !== entry.arity : call.argc < -entry.arity)
+    ) {
       this.reject(entry, wrongArity(entry.row.name));
       return;
     }
-    if ((entry.flags & Flag.DenyOom) !== 0 && this.host.memoryFull) {
+    // A command before this one in its pipeline may have made room.
+    if ((entry.flags & Flag.DenyOom) !== 0 && this.host.memoryFull && this.host.checkMemory()) {
       this.reject(entry, Errors.outOfMemory);
       return;
     }
@@ -225,12 +230,15 @@ export class Dispatcher {
     const from = reply.at;
     if (fetched >= 0 && entry.firstKey > 0 && entry.firstKey < call.argc && this.entries[fetched] === entry)
       call.adopt(entry.firstKey, this.keys, fetched);
+    // What large strings may be sent straight from: shards that are this worker's for the time of the call, by a
+    // connection that hears its replies.
+    reply.direct = client.session.replyMode === ReplyMode.On && (this.alone || !entry.optimistic);
     if (this.alone || entry.scope === Scope.None) this.invoke(entry, from);
     else if (entry.optimistic) this.readOptimistic(entry, from);
     else this.lockAndInvoke(entry, from);
     const count = entry.index * 3;
     this.calls[count] = this.calls[count]! + 1; // afterwards: a command does not see itself in the figures
-    if (reply.u8[from] === 45 && reply.at > from) {
+    if (reply.at > from && reply.u8[from] === 45 && reply.begin <= from) {
       this.calls[count + 1] = this.calls[count + 1]! + 1;
       this.host.countError(entry, from);
     }
@@ -254,9 +262,10 @@ export class Dispatcher {
   }
 
   private bug(entry: Entry, from: number, error: unknown): void {
+    const { reply } = this.call;
     this.host.failed(entry, error);
-    this.call.reply.at = from;
-    this.call.reply.error("ERR internal error");
+    reply.at = Math.max(from, reply.begin);
+    reply.error("ERR internal error");
   }
 
   /** Reads without the lock, and again with it when somebody wrote meanwhile. */

@@ -46,7 +46,10 @@ function chooseDriver(wanted: string): { driver: WorkerPlan["driver"]; reason: s
   if (wanted === "uring") throw new StartError(`--io uring: ${uring}`);
   const epoll = probeEpoll();
   if (epoll === "")
-    return { driver: "epoll", reason: wanted === "epoll" ? "asked for" : `io_uring is not to be had: ${uring}` };
+    return {
+      driver: "epoll",
+      reason: wanted === "epoll" ? "asked for" : `io_uring is not to be had: ${uring}`,
+    };
   if (wanted === "epoll") throw new StartError(`--io epoll: ${epoll}`);
   return { driver: "bun", reason: `io_uring: ${uring}; epoll: ${epoll}` };
 }
@@ -85,7 +88,8 @@ export async function start(settings: Settings, configFile: string, version: str
   setLogLevel(settings.get("loglevel") ?? "notice");
   const cpus = allowedCpus();
   const asked = settings.get("workers") ?? "auto";
-  const workers = asked === "auto" ? Math.max(1, cpus.length || navigator.hardwareConcurrency) : Number(asked);
+  const workers =
+    asked === "auto" ? Math.max(1, cpus.length || navigator.hardwareConcurrency) : Number(asked);
   const { driver, reason } = chooseDriver(settings.get("io-driver") ?? "auto");
   const maxClients = settings.number("maxclients");
   const files = raiseFileLimit();
@@ -117,7 +121,8 @@ export async function start(settings: Settings, configFile: string, version: str
           refuse(`${host}:${port}`, first);
         }
         perWorker[0]!.push(first);
-        for (let worker = 1; worker < workers; worker++) perWorker[worker]!.push(listenTcp(host, port, backlog));
+        for (let worker = 1; worker < workers; worker++)
+          perWorker[worker]!.push(listenTcp(host, port, backlog));
         tcpListeners++;
       }
       shown.push(`${host}:${port}`);

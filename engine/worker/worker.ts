@@ -11,7 +11,7 @@ import { Errors } from "../../protocol/errors.ts";
 import { RequestParser } from "../../protocol/request-parser.ts";
 import { Call } from "../commands/call.ts";
 import { allCommands } from "../commands/index.ts";
-import { Reply } from "../commands/reply.ts";
+import { type DirectSink, Reply } from "../commands/reply.ts";
 import { ReplyMode, Session } from "../commands/session.ts";
 import { Settings } from "../config/settings.ts";
 import { BufferPool } from "../io/buffer-pool.ts";
@@ -23,12 +23,12 @@ import { pinThread, ringEventFd } from "../io/native.ts";
 import { UringDriver } from "../io/uring.ts";
 import { seedHash } from "../memory/hash.ts";
 import { lockWaits } from "../memory/lock.ts";
-import { copyBytes, need, Region } from "../memory/region.ts";
+import { copyBytes, need, Region, viewedBytes } from "../memory/region.ts";
 import { Clock } from "../shard/clock.ts";
 import { Keyspace } from "../shard/keyspace.ts";
 import { Client } from "./client.ts";
 import { CommandTable, type Entry } from "./command-table.ts";
-import { Control, Entry as ClientEntry, ERRORS_MAX, Figure, Word } from "./control.ts";
+import { Entry as ClientEntry, Control, ERRORS_MAX, Figure, Word } from "./control.ts";
 import { Dispatcher, type DispatchHost } from "./dispatcher.ts";
 import { logLine } from "./log.ts";
 import type { WorkerPlan } from "./plan.ts";
@@ -45,7 +45,7 @@ const EXPIRE_LEAVES = 64;
 /** More while a tick finds many: the backlog of a mass expiry, in steps that stay under a millisecond or two. */
 const EXPIRE_ROUNDS = 8;
 
-export class Worker implements Events, DispatchHost {
+export class Worker implements Events, DispatchHost, DirectSink {
   readonly clock = new Clock();
   readonly control: Control;
   readonly keyspace: Keyspace;
@@ -57,6 +57,8 @@ export class Worker implements Events, DispatchHost {
   readonly driver: Driver;
   settings: Settings;
   memoryFull = false;
+  /** The connection whose bytes are being run. */
+  private current: Client | null = null;
   private readonly call: Call;
   private readonly reply: Reply;
   private readonly spareParsers: RequestParser[] = [];
@@ -96,10 +98,12 @@ export class Worker implements Events, DispatchHost {
     this.control = Control.attach(plan.control);
     this.keyspace = Keyspace.attach(plan.keyspace, this.clock);
     this.page = this.control.pageOf(plan.index);
+    this.settingsVersion = this.control.word(Word.SettingsVersion);
     this.settings = Settings.from(JSON.parse(this.control.readSettings()));
     this.applySettings();
     const send = need(Region.private(SEND_BYTES), "the send region");
     this.reply = new Reply(send, SEND_BYTES);
+    this.reply.sink = this;
     const table = CommandTable.of(allCommands, this.entries);
     this.call = new Call(send, this.reply, this.keyspace, new ServerView(this));
     this.dispatcher = new Dispatcher(this.call, table, this.keyspace, this, this.entries.length);
@@ -152,7 +156,7 @@ export class Worker implements Events, DispatchHost {
     }
     if (this.control.word(Word.Orders) !== this.orders) this.obey(null);
     if (now >= this.nextTickMs) this.tick(now);
-    if (this.maxMemory > 0) this.memoryFull = this.keyspace.usedBytes + this.pool.usedBytes > this.maxMemory;
+    if (this.maxMemory > 0) this.checkMemory();
     if (!this.stopping) return true;
     if (!this.drained) this.drain(now);
     return this.clients.size > 0 && now <= this.stopDeadlineMs;
@@ -164,6 +168,8 @@ export class Worker implements Events, DispatchHost {
     const { control } = this;
     this.orders = control.word(Word.Orders);
     if (control.word(Word.SettingsVersion) !== this.settingsVersion) {
+      // The version first: a change that comes while this one is read is then seen as the next.
+      this.settingsVersion = control.word(Word.SettingsVersion);
       this.settings = Settings.from(JSON.parse(control.readSettings()));
       this.applySettings();
     }
@@ -202,8 +208,10 @@ export class Worker implements Events, DispatchHost {
   }
 
   private tick(now: number): void {
+    const last = this.nextTickMs - TICK_MS;
     this.nextTickMs = now + TICK_MS;
     this.expire();
+    for (const client of this.clients) if (client.session.lastMs >= last) this.publishNumbers(client);
     if (this.idleSeconds > 0)
       for (const client of this.clients)
         if (now - client.session.lastMs > this.idleSeconds * 1000) this.driver.close(client, true);
@@ -233,9 +241,8 @@ export class Worker implements Events, DispatchHost {
 
   private applySettings(): void {
     const { settings } = this;
-    this.settingsVersion = this.control.word(Word.SettingsVersion);
     this.maxMemory = settings.number("maxmemory");
-    this.memoryFull = false;
+    this.checkMemory();
     this.queryLimit = settings.number("client-query-buffer-limit");
     this.maxClients = settings.number("maxclients");
     this.idleSeconds = settings.number("timeout");
@@ -243,6 +250,11 @@ export class Worker implements Events, DispatchHost {
     this.parserLimits();
     const { hard } = settings.outputLimit("normal");
     this.outputLimit = hard === 0 ? Number.POSITIVE_INFINITY : hard;
+  }
+
+  checkMemory(): boolean {
+    this.memoryFull = this.maxMemory > 0 && this.keyspace.usedBytes + this.pool.usedBytes > this.maxMemory;
+    return this.memoryFull;
   }
 
   private parserLimits(): void {
@@ -305,6 +317,8 @@ export class Worker implements Events, DispatchHost {
   /** Writes what CLIENT LIST shows of a session and changes with every command. */
   publishNumbers(client: Client): void {
     const { i32, f64 } = this.control.region;
+    client.shownEntry = client.lastEntry;
+    client.shownDb = client.session.db;
     const word = client.entry >> 2;
     const number = client.entry >> 3;
     const { session } = client;
@@ -344,18 +358,20 @@ export class Worker implements Events, DispatchHost {
       if (end - held.at < held.wanted) return;
     }
     const { reply, dispatcher } = this;
-    const from = dispatcher.run(client, held, region, start, end);
+    this.current = client;
+    dispatcher.run(client, held, region, start, end);
     if (dispatcher.protocolError !== "") {
       if (session.replyMode === ReplyMode.On) reply.error(`ERR ${dispatcher.protocolError}`);
       this.countError(null, -1);
     }
     if (client.closed) {
-      reply.at = from;
+      reply.at = reply.begin;
       this.recycle(client);
       return;
     }
-    this.handOver(client, from);
-    this.publishNumbers(client);
+    this.handOver(client);
+    // What others see of a connection follows at once when it does something else than before, else with the tick.
+    if (client.lastEntry !== client.shownEntry || session.db !== client.shownDb) this.publishNumbers(client);
     if (session.closing) {
       this.recycle(client);
       this.driver.close(client, false);
@@ -365,23 +381,29 @@ export class Worker implements Events, DispatchHost {
     else this.keepRest(client, region, dispatcher.begin, end);
   }
 
-  /** Gives replies [from, reply.at) to the driver, or ends a connection that lets too many pile up. */
-  private handOver(client: Client, from: number): void {
+  /** Gives the replies so far to the driver, or ends a connection that lets too many pile up. */
+  handOver(client: Client): void {
     const { reply } = this;
     if (reply.at > this.sendHigh) this.sendHigh = reply.at;
-    if (reply.overflow || client.backlogBytes + (reply.at - from) > this.outputLimit) {
+    if (reply.overflow || client.backlogBytes + (reply.at - reply.begin) > this.outputLimit) {
       reply.overflow = false;
-      reply.at = from;
+      reply.at = reply.begin;
       this.outputDisconnections++;
       this.driver.close(client, true);
       return;
     }
-    reply.at = this.driver.transmit(client, from, reply.at);
+    reply.at = this.driver.transmit(client, reply.begin, reply.at);
+    reply.begin = reply.at;
   }
 
-  spill(client: Client, start: number): number {
-    this.handOver(client, start);
-    return this.reply.at;
+  sendDirect(source: Region, start: number, bytes: number): void {
+    const client = this.current!;
+    this.handOver(client);
+    if (client.closed) return;
+    if (client.backlogBytes + bytes > this.outputLimit) {
+      this.outputDisconnections++;
+      this.driver.close(client, true);
+    } else this.driver.transmitFrom(client, source, start, bytes);
   }
 
   /** Keeps [begin, end) of `region` as the connection's input until more comes; nothing if that is empty. */
@@ -478,7 +500,8 @@ export class Worker implements Events, DispatchHost {
 
   private countCode(code: string): void {
     const count = this.errorCounts.get(code);
-    if (count !== undefined || this.errorCounts.size < ERRORS_MAX) this.errorCounts.set(code, (count ?? 0) + 1);
+    if (count !== undefined || this.errorCounts.size < ERRORS_MAX)
+      this.errorCounts.set(code, (count ?? 0) + 1);
   }
 
   /** Writes this worker's figures where everybody can read them. */
@@ -506,7 +529,7 @@ export class Worker implements Events, DispatchHost {
     f64[page + Figure.ReadRetries] = dispatcher.readRetries;
     f64[page + Figure.LockWaits] = lockWaits();
     f64[page + Figure.BufferBytes] = this.pool.usedBytes;
-    f64[page + Figure.HeapBytes] = heapSize();
+    f64[page + Figure.HeapBytes] = Math.max(0, heapSize() - viewedBytes());
     f64[page + Figure.Epoch] = this.statisticsEpoch;
     this.control.writeErrors(this.plan.index, this.errorCounts);
     f64.set(dispatcher.calls, page + Figure.Calls);

@@ -14,7 +14,8 @@ const MIB = 1024 * 1024;
 /** `bytes` bytes that tell their place and their `seed`, so that a piece lost, doubled or swapped shows. */
 function pattern(bytes: number, seed: number): Buffer {
   const value = Buffer.alloc(bytes);
-  for (let i = 0; i < bytes; i += 4) value.writeUInt32LE((Math.imul(i, 0x9e3779b1) ^ (seed * 977)) >>> 0, Math.min(i, bytes - 4));
+  for (let i = 0; i < bytes; i += 4)
+    value.writeUInt32LE((Math.imul(i, 0x9e3779b1) ^ (seed * 977)) >>> 0, Math.min(i, bytes - 4));
   return value;
 }
 
@@ -65,7 +66,8 @@ describe.each(plans)("drivers: $io, $workers workers", ({ io, workers }) => {
     let bytes = "";
     let due = "";
     for (let i = 0; i < 10_000; i++) {
-      bytes += i % 3 === 0 ? command("INCR", "pipeline") : i % 3 === 1 ? command("ECHO", `e${i}`) : "PING\r\n";
+      bytes +=
+        i % 3 === 0 ? command("INCR", "pipeline") : i % 3 === 1 ? command("ECHO", `e${i}`) : "PING\r\n";
       due += i % 3 === 0 ? `:${i / 3 + 1}\r\n` : i % 3 === 1 ? bulk(`e${i}`) : "+PONG\r\n";
     }
     await socket.send(command("DEL", "pipeline"));
@@ -75,15 +77,18 @@ describe.each(plans)("drivers: $io, $workers workers", ({ io, workers }) => {
     socket.close();
   });
 
-  test.each([64 * 1024 - 1, 64 * 1024, MIB, 70 * MIB])("a value of %d bytes comes back as it was", async (bytes) => {
-    const socket = server.connect();
-    const value = pattern(bytes, bytes);
-    await setValue(socket, "large", value);
-    await socket.send(command("GET", "large"));
-    await expectValue(socket, value);
-    expect(await socket.ask("DEL", "large")).toBe(":1");
-    socket.close();
-  });
+  test.each([64 * 1024 - 1, 64 * 1024, MIB, 70 * MIB])(
+    "a value of %d bytes comes back as it was",
+    async (bytes) => {
+      const socket = server.connect();
+      const value = pattern(bytes, bytes);
+      await setValue(socket, "large", value);
+      await socket.send(command("GET", "large"));
+      await expectValue(socket, value);
+      expect(await socket.ask("DEL", "large")).toBe(":1");
+      socket.close();
+    },
+  );
 
   test("pipelined large replies to a slow reader all arrive, in order", async () => {
     const writer = server.connect();
@@ -95,7 +100,8 @@ describe.each(plans)("drivers: $io, $workers workers", ({ io, workers }) => {
     await slow.send(asked, true);
     // Another client notices nothing of it.
     expect(await writer.ask("PING")).toBe("+PONG");
-    const due = values.reduce((sum, value) => sum + value.length + `$${value.length}\r\n\r\n`.length, 0) * 10 + 7;
+    const due =
+      values.reduce((sum, value) => sum + value.length + `$${value.length}\r\n\r\n`.length, 0) * 10 + 7;
     while (slow.received < due && slow.ended === "") if (slow.pump(60_000) === 0) await Bun.sleep(0);
     await slow.expect("+PONG\r\n");
     for (let i = 0; i < 80; i++) await expectValue(slow, values[i % 8]!);
@@ -128,14 +134,50 @@ describe.each(plans)("drivers: $io, $workers workers", ({ io, workers }) => {
     }
     expect(most - before).toBeLessThan(150 * MIB);
     expect(await other.ask("CONFIG", "SET", "client-output-buffer-limit", "normal 1gb 0 0")).toBe("+OK");
-    await until("the deaf clients to be gone", async () => (await infoField(other, "clients", "connected_clients")) === 1);
+    await until(
+      "the deaf clients to be gone",
+      async () => (await infoField(other, "clients", "connected_clients")) === 1,
+    );
     expect(await other.ask("DEL", "unread")).toBe(":1");
+    other.close();
+  });
+
+  test("small replies ahead of large ones in one turn do not lift the limit", async () => {
+    const other = server.connect();
+    expect(await other.ask("SET", "unread", "x".repeat(60_000))).toBe("+OK");
+    expect(await other.ask("CONFIG", "SET", "client-output-buffer-limit", "normal 2mb 0 0")).toBe("+OK");
+    const before = server.residentBytes();
+    const deaf = RawSocket.open(server.port, { receiveBytes: 4096 });
+    expect(await deaf.ask("PING")).toBe("+PONG");
+    // Everything lies in the socket before the server looks: several receives in one turn.
+    server.child.kill("SIGSTOP");
+    deaf.offer(
+      Buffer.from(command("SET", "small", "b").repeat(4000) + command("GET", "unread").repeat(10_000)),
+    );
+    server.child.kill("SIGCONT");
+    let most = 0;
+    await until("the end of the connection", () => {
+      most = Math.max(most, server.residentBytes());
+      if (deaf.ended === "") deaf.offer(Buffer.from("PING\r\n"));
+      return deaf.ended !== "";
+    });
+    expect(most - before).toBeLessThan(150 * MIB);
+    expect(await other.ask("CONFIG", "SET", "client-output-buffer-limit", "normal 1gb 0 0")).toBe("+OK");
+    expect(await other.ask("DEL", "unread", "small")).toMatch(/^:[12]$/);
+    deaf.close();
     other.close();
   });
 
   test("half a command is waited for, and others are served meanwhile", async () => {
     const halves = ["*", "*2\r\n", "*2\r\n$4", "*2\r\n$4\r\nEC", "*2\r\n$4\r\nECHO\r\n$3\r\nab", "PIN"];
-    const rests = ["1\r\n$4\r\nPING\r\n", "$4\r\nECHO\r\n$1\r\nx\r\n", "\r\nECHO\r\n$1\r\nx\r\n", "HO\r\n$1\r\nx\r\n", "c\r\n", "G\r\n"];
+    const rests = [
+      "1\r\n$4\r\nPING\r\n",
+      "$4\r\nECHO\r\n$1\r\nx\r\n",
+      "\r\nECHO\r\n$1\r\nx\r\n",
+      "HO\r\n$1\r\nx\r\n",
+      "c\r\n",
+      "G\r\n",
+    ];
     const due = ["+PONG\r\n", bulk("x"), bulk("x"), bulk("x"), bulk("abc"), "+PONG\r\n"];
     const sockets = halves.map(() => server.connect());
     for (const [i, socket] of sockets.entries()) await socket.send(halves[i]!);
@@ -217,7 +259,8 @@ describe.each(plans)("drivers: $io, $workers workers", ({ io, workers }) => {
     for (let i = 0; i < 60; i++) {
       const socket = server.connect();
       if (i % 3 === 0) await socket.send("*3\r\n$3\r\nSET\r\n$1\r\na\r\n$100000\r\nabc");
-      else if (i % 3 === 1) await socket.send(command("GET", "reset").repeat(20)); // replies nobody reads
+      else if (i % 3 === 1)
+        await socket.send(command("GET", "reset").repeat(20)); // replies nobody reads
       else await socket.send("PING\r\n");
       socket.reset();
     }
@@ -230,7 +273,10 @@ describe.each(plans)("drivers: $io, $workers workers", ({ io, workers }) => {
   test("a connection past maxclients is refused in Redis's words", async () => {
     const first = server.connect();
     await first.ask("PING");
-    await until("earlier clients to be gone", async () => (await infoField(first, "clients", "connected_clients")) === 1);
+    await until(
+      "earlier clients to be gone",
+      async () => (await infoField(first, "clients", "connected_clients")) === 1,
+    );
     expect(await first.ask("CONFIG", "SET", "maxclients", "3")).toBe("+OK");
     const admitted = [server.connect(), server.connect()];
     for (const socket of admitted) expect(await socket.ask("PING")).toBe("+PONG");
@@ -268,7 +314,10 @@ describe.each(plans)("drivers: $io, $workers workers", ({ io, workers }) => {
     const last = Array.from({ length: 8 * workers }, () => server.connect());
     for (const socket of last) expect(await socket.ask("PING")).toBe("+PONG");
     for (const socket of others) socket.close();
-    await until("the others to be gone", async () => (await infoField(last[0]!, "clients", "connected_clients")) === last.length);
+    await until(
+      "the others to be gone",
+      async () => (await infoField(last[0]!, "clients", "connected_clients")) === last.length,
+    );
     const lines = (await last[0]!.ask("CLIENT", "LIST"))!.trim().split("\n");
     expect(lines.length).toBe(last.length);
     for (const socket of last) socket.close();
@@ -277,11 +326,15 @@ describe.each(plans)("drivers: $io, $workers workers", ({ io, workers }) => {
   test("1,000 connections opened and closed leave no descriptor behind", async () => {
     const probe = server.connect();
     await probe.ask("PING");
-    await until("earlier clients to be gone", async () => (await infoField(probe, "clients", "connected_clients")) === 1);
+    await until(
+      "earlier clients to be gone",
+      async () => (await infoField(probe, "clients", "connected_clients")) === 1,
+    );
     const before = server.descriptors();
     for (let i = 0; i < 1000; i++) {
       const socket = server.connect();
-      if (i % 4 !== 0) await socket.send(i % 4 === 1 ? "PING\r\n" : i % 4 === 2 ? "*1\r\n$4\r\nPI" : command("QUIT"));
+      if (i % 4 !== 0)
+        await socket.send(i % 4 === 1 ? "PING\r\n" : i % 4 === 2 ? "*1\r\n$4\r\nPI" : command("QUIT"));
       if (i % 8 === 1) await socket.reply();
       if (i % 16 === 3) socket.reset();
       else socket.close();
@@ -298,7 +351,8 @@ describe.each(plans)("drivers: the end, $io, $workers workers", ({ io, workers }
     const sockets = Array.from({ length: 6 }, () => server.connect());
     for (const socket of sockets) await socket.ask("PING");
     const count = 5000;
-    for (const [i, socket] of sockets.entries()) socket.offer(Buffer.from(command("INCR", `end:${i}`).repeat(count)));
+    for (const [i, socket] of sockets.entries())
+      socket.offer(Buffer.from(command("INCR", `end:${i}`).repeat(count)));
     server.child.kill("SIGTERM");
     const due = Array.from({ length: count }, (_, i) => `:${i + 1}\r\n`).join("");
     for (const socket of sockets) {
@@ -357,7 +411,9 @@ describe.each(plans)("drivers: the end, $io, $workers workers", ({ io, workers }
       const timer = setTimeout(() => second.child.kill("SIGKILL"), 5000);
       expect(await second.child.exited).toBe(1);
       clearTimeout(timer);
-      await until("the log", () => second.log.includes(`cannot listen on 127.0.0.1:${port}: address already in use`));
+      await until("the log", () =>
+        second.log.includes(`cannot listen on 127.0.0.1:${port}: address already in use`),
+      );
     }
     stranger.stop(true);
     const socket = server.connect();

@@ -27,7 +27,8 @@ describe.skipIf(!enough).each(plans)("many connections: $io, $workers workers", 
     const sockets: RawSocket[] = [];
     for (let i = 0; i < CONNECTIONS; i++) sockets.push(RawSocket.open(server.port, { receiveBytes: 4096 }));
     // All at once: every one has sent before the first reply is read.
-    for (const [i, socket] of sockets.entries()) socket.offer(Buffer.from(command("SET", `many:${i}`, `value ${i}`)));
+    for (const [i, socket] of sockets.entries())
+      socket.offer(Buffer.from(command("SET", `many:${i}`, `value ${i}`)));
     for (const socket of sockets) await socket.expect("+OK\r\n");
     expect(await clients()).toBe(CONNECTIONS + 1);
     expect(server.descriptors()).toBe(before + CONNECTIONS);
@@ -44,7 +45,10 @@ describe.skipIf(!enough).each(plans)("many connections: $io, $workers workers", 
     for (const [i, socket] of rest.entries()) socket.offer(Buffer.from(command("ECHO", `still ${i}`)));
     for (const [i, socket] of rest.entries()) await socket.expect(bulk(`still ${i}`));
     await until("the dead to be noticed", async () => (await clients()) === CONNECTIONS - KILLED + 1);
-    await until("their descriptors to be closed", () => server.descriptors() === before + CONNECTIONS - KILLED);
+    await until(
+      "their descriptors to be closed",
+      () => server.descriptors() === before + CONNECTIONS - KILLED,
+    );
     expect(await probe.ask("EXISTS", "never")).toBe(":0");
 
     // Replies that no socket takes whole, to thousands at once: what is left over is sent later, in order.

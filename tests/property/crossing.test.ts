@@ -52,7 +52,8 @@ function tornness(value: string): string {
     const length = Number(value.slice(at + 1, colon));
     if (value[at] !== "<" || colon < 0 || !Number.isInteger(length)) return `no block at ${at}`;
     const body = value.slice(colon + 1, colon + 1 + length);
-    if (body.length !== length || body !== (body[0] ?? "").repeat(length)) return `block at ${at} is not of one kind`;
+    if (body.length !== length || body !== (body[0] ?? "").repeat(length))
+      return `block at ${at} is not of one kind`;
     if (value[colon + 1 + length] !== ">") return `block at ${at} does not end`;
     at = colon + 2 + length;
   }
@@ -152,7 +153,13 @@ test("crossing: INCR, INCRBY and APPEND from eight connections lose nothing", as
         );
     }),
   );
-  const [count, sum, long] = (await all[0]!.run([["GET", "count"], ["GET", "sum"], ["STRLEN", "long"]])).map(textOf);
+  const [count, sum, long] = (
+    await all[0]!.run([
+      ["GET", "count"],
+      ["GET", "sum"],
+      ["STRLEN", "long"],
+    ])
+  ).map(textOf);
   expect(count).toBe(`${8 * rounds * 100}`);
   expect(sum).toBe(`${8 * rounds * 700}`);
   expect(long).toBe(`${8 * rounds * 100}`);
@@ -163,7 +170,10 @@ test("crossing: a key that is renamed to and fro is always in exactly one place"
   const names = Array.from({ length: 6 }, (_, i) => `token:${i}`);
   const movers = pipelines(4);
   const readers = pipelines(4);
-  await movers[0]!.run([["DEL", ...names], ["SET", names[0]!, "the token"]]);
+  await movers[0]!.run([
+    ["DEL", ...names],
+    ["SET", names[0]!, "the token"],
+  ]);
   const broken: string[] = [];
   for (let round = 0; round < 300 && broken.length === 0; round++) {
     await Promise.all([
@@ -174,7 +184,9 @@ test("crossing: a key that is renamed to and fro is always in exactly one place"
         const asked = Array.from({ length: 30 }, (_, i) => [i % 2 === 0 ? "EXISTS" : "MGET", ...names]);
         for (const reply of await each.run(asked)) {
           const seen = textOf(reply);
-          const places = Array.isArray(seen) ? seen.filter((value) => value === "the token").length : Number(seen);
+          const places = Array.isArray(seen)
+            ? seen.filter((value) => value === "the token").length
+            : Number(seen);
           if (places !== 1) broken.push(JSON.stringify(seen));
         }
       }),

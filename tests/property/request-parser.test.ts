@@ -154,7 +154,8 @@ function lay(input: Buffer, from: number, to: number, at: number): number {
 function checkGuards(turn: number, at: number, end: number): void {
   for (let i = 0; i < GUARD; i++) {
     const due = guardBytes[(turn + i) % guardBytes.length];
-    if (space[at - GUARD + i] !== due || space[end + i] !== due) throw new Error("wrote outside of the input");
+    if (space[at - GUARD + i] !== due || space[end + i] !== due)
+      throw new Error("wrote outside of the input");
   }
 }
 
@@ -199,7 +200,8 @@ function words(view: Uint8Array, end: number): string[] {
   for (let i = 0; i < parser.argc; i++) {
     const start = parser.start[i]!;
     const bytes = parser.length[i]!;
-    if (start < 0 || bytes < 0 || start + bytes > end) throw new Error(`argument [${start}, +${bytes}) of ${end}`);
+    if (start < 0 || bytes < 0 || start + bytes > end)
+      throw new Error(`argument [${start}, +${bytes}) of ${end}`);
     let word = "";
     for (let j = start; j < start + bytes; j++) word += String.fromCharCode(view[j]!);
     found.push(word);
@@ -216,11 +218,60 @@ function checkGrowth(arrived: number): void {
 
 // Inputs
 
-const marks = ["*", "$", "\r\n", "\r", "\n", "0", "1", "2", "9", "-", " ", '"', "'", "\\", "\\x", "x41", "a", "\0", "\v", "\xff"];
+const marks = [
+  "*",
+  "$",
+  "\r\n",
+  "\r",
+  "\n",
+  "0",
+  "1",
+  "2",
+  "9",
+  "-",
+  " ",
+  '"',
+  "'",
+  "\\",
+  "\\x",
+  "x41",
+  "a",
+  "\0",
+  "\v",
+  "\xff",
+];
 const numbers = [
-  ...["0", "1", "2", "3", "9", "10", "11", "16", "17", "-1", "-0", "-9", "00", "01", "+1", "", " 1", "1 ", "1a", "1.0"],
+  ...[
+    "0",
+    "1",
+    "2",
+    "3",
+    "9",
+    "10",
+    "11",
+    "16",
+    "17",
+    "-1",
+    "-0",
+    "-9",
+    "00",
+    "01",
+    "+1",
+    "",
+    " 1",
+    "1 ",
+    "1a",
+    "1.0",
+  ],
   ...["50", "51", "1000", "1001", "1048576", "1048577", "536870912", "536870913", "2147483647", "2147483648"],
-  ...["4294967297", "9223372036854775807", "9999999999999999999", "10000000000000000000", "-2147483649", "0x10"],
+  ...[
+    "4294967297",
+    "9223372036854775807",
+    "9999999999999999999",
+    "10000000000000000000",
+    "-2147483649",
+    "0x10",
+  ],
   ...["-9223372036854775808", "-9223372036854775809", "-9999999999999999999"],
 ];
 
@@ -231,7 +282,8 @@ function pick<T>(from: readonly T[]): T {
 function bytesOf(length: number): string {
   let text = "";
   const plain = next() < 0.5;
-  for (let i = 0; i < length; i++) text += plain ? "k" : next() < 0.3 ? pick(marks)[0] : String.fromCharCode(below(256));
+  for (let i = 0; i < length; i++)
+    text += plain ? "k" : next() < 0.3 ? pick(marks)[0] : String.fromCharCode(below(256));
   return text;
 }
 
@@ -247,7 +299,8 @@ function request(): string {
 
 function inline(): string {
   let text = "";
-  for (let i = below(8); i > 0; i--) text += next() < 0.6 ? pick(marks) : next() < 0.5 ? ` "${bytesOf(4)}" ` : ` ${bytesOf(5)}`;
+  for (let i = below(8); i > 0; i--)
+    text += next() < 0.6 ? pick(marks) : next() < 0.5 ? ` "${bytesOf(4)}" ` : ` ${bytesOf(5)}`;
   return `${text}${next() < 0.7 ? "\r\n" : "\n"}`;
 }
 

@@ -42,7 +42,8 @@ export class Server {
 
   /** Starts without waiting for anything. */
   static spawn(options: ServerOptions = {}): Server {
-    if (!existsSync(executable)) throw new Error(`no ${executable}: run \`bun run build\` or set IRONCACHE_BIN`);
+    if (!existsSync(executable))
+      throw new Error(`no ${executable}: run \`bun run build\` or set IRONCACHE_BIN`);
     const { io = "auto", workers = 1, port = freePort(), args = [] } = options;
     const child = Bun.spawn(
       [executable, "serve", "--port", `${port}`, "--shards", `${workers}`, "--io", io, ...args],

@@ -289,6 +289,23 @@ const replyModes: Case[] = [
     ),
     pipelined: true,
   },
+  {
+    ...stream(
+      "RESET that CLIENT REPLY SKIP silenced",
+      "CLIENT REPLY SKIP",
+      "RESET",
+      "PING one",
+      "CLIENT REPLY SKIP",
+      "HELLO 3",
+      "PING two",
+    ),
+    pipelined: true,
+  },
+  {
+    name: "a protocol error after CLIENT REPLY OFF closes without a word",
+    raw: ["PING\r\nCLIENT REPLY OFF\r\n*x\r\n"],
+    end: "close",
+  },
   stream(
     "CLIENT REPLY with bad arguments",
     "CLIENT REPLY nosuch",
