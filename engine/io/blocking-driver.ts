@@ -1,7 +1,7 @@
 // blocking-driver.ts: what `uring` and `epoll` share: the table of connections, sending without waiting, the backlog of a
 // slow reader, closing. The two differ only in how they wait and receive.
 // On the data path. Neighbours: driver.ts (the seam), uring.ts, epoll.ts.
-import type { Region } from "../memory/region.ts";
+import { need, Region } from "../memory/region.ts";
 import type { BufferPool } from "./buffer-pool.ts";
 import type { Connection } from "./connection.ts";
 import type { Driver, DriverOptions, Events } from "./driver.ts";
@@ -13,6 +13,12 @@ const enum Send {
   NoSignal = 0x4000,
 }
 
+/** Writes an address as 64 bits. */
+export function setAddress(view: DataView, at: number, address: number): void {
+  view.setUint32(at, address % 4294967296, true);
+  view.setUint32(at + 4, Math.floor(address / 4294967296), true);
+}
+
 export abstract class BlockingDriver implements Driver {
   abstract readonly name: "uring" | "epoll";
   protected readonly events: Events;
@@ -22,6 +28,7 @@ export abstract class BlockingDriver implements Driver {
   private readonly freeSlots: number[] = [];
   protected readonly c = libc();
   protected accepting = true;
+  private readonly message = need(Region.private(4096), "a message header");
 
   constructor(protected readonly options: DriverOptions) {
     this.events = options.events;
@@ -67,20 +74,58 @@ export abstract class BlockingDriver implements Driver {
 
   /** Sends [start, end) of the send region as far as the socket takes it; the rest becomes backlog. */
   protected sendNow(connection: Connection, start: number, end: number): void {
-    this.sendFrom(connection, this.send, start, end);
+    const sent = this.push(connection, this.send, start, end);
+    if (sent < 0 || start + sent === end) return;
+    this.keepUnsent(connection, start + sent, end);
   }
 
-  transmitFrom(connection: Connection, source: Region, start: number, bytes: number): void {
+  transmitWith(
+    connection: Connection,
+    start: number,
+    end: number,
+    source: Region,
+    sourceStart: number,
+    bytes: number,
+  ): void {
+    if (connection.closed) return;
     this.flushQueued(connection);
     if (connection.closed) return;
-    if (connection.backlog !== null) this.keep(connection, source, start, start + bytes);
-    else this.sendFrom(connection, source, start, start + bytes);
+    const head = end - start;
+    let sent = 0;
+    if (connection.backlog === null) {
+      sent = this.pushBoth(connection, start, head, source, sourceStart, bytes);
+      if (sent < 0 || sent === head + bytes) return;
+    }
+    if (sent < head) this.keepUnsent(connection, start + sent, end);
+    const rest = Math.max(0, sent - head);
+    if (!connection.closed) this.keep(connection, source, sourceStart + rest, sourceStart + bytes);
   }
 
-  private sendFrom(connection: Connection, source: Region, start: number, end: number): void {
-    const sent = this.push(connection, source, start, end);
-    if (sent < 0 || start + sent === end) return;
-    this.keep(connection, source, start + sent, end);
+  /** One sendmsg of two pieces. Bytes the socket took, or -1 when the connection was closed on an error. */
+  private pushBoth(
+    connection: Connection,
+    start: number,
+    head: number,
+    source: Region,
+    sourceStart: number,
+    bytes: number,
+  ): number {
+    const { view, address } = this.message;
+    // struct msghdr at 0 (its iovec pointer and count at 16 and 24), two struct iovec at 64.
+    setAddress(view, 16, address + 64);
+    view.setUint32(24, 2, true);
+    setAddress(view, 64, this.send.address + start);
+    view.setUint32(72, head, true);
+    setAddress(view, 80, source.address + sourceStart);
+    view.setUint32(88, bytes, true);
+    const sent = outcome(this.c.sendmsg(connection.fd, address, Send.DontWait | Send.NoSignal));
+    if (sent >= 0) {
+      connection.bytesOut += sent;
+      return sent;
+    }
+    if (sent === -Errno.Again || sent === -Errno.Intr) return 0;
+    this.close(connection, true);
+    return -1;
   }
 
   /** Puts [start, end) of the send region into the backlog and waits for room in the socket. */

@@ -121,11 +121,23 @@ export class BunDriver implements Driver {
   }
 
   transmit(connection: Connection, start: number, end: number): number {
-    this.transmitFrom(connection, this.options.send, start, end - start);
+    this.write(connection, this.options.send, start, end - start);
     return start;
   }
 
-  transmitFrom(connection: Connection, source: Region, start: number, bytes: number): void {
+  transmitWith(
+    connection: Connection,
+    start: number,
+    end: number,
+    source: Region,
+    sourceStart: number,
+    bytes: number,
+  ): void {
+    this.write(connection, this.options.send, start, end - start);
+    this.write(connection, source, sourceStart, bytes);
+  }
+
+  private write(connection: Connection, source: Region, start: number, bytes: number): void {
     const socket = this.sockets[connection.slot];
     if (bytes === 0 || connection.closed || socket === null || socket === undefined) return;
     const end = start + bytes;

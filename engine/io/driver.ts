@@ -28,8 +28,16 @@ export interface Driver {
   /** Sends bytes [start, end) of the send region to a connection, behind whatever waits for it. Returns the start of
    *  the send region still in use: the caller may write from the returned offset on. */
   transmit(connection: Connection, start: number, end: number): number;
-  /** Sends `bytes` bytes of another region at once, behind what was transmitted; nothing of them is needed afterwards. */
-  transmitFrom(connection: Connection, source: Region, start: number, bytes: number): void;
+  /** The same for [start, end) of the send region and then `bytes` bytes of another one, at once: nothing of them is
+   *  needed afterwards. */
+  transmitWith(
+    connection: Connection,
+    start: number,
+    end: number,
+    source: Region,
+    sourceStart: number,
+    bytes: number,
+  ): void;
   /** Ends a connection after what was transmitted has gone (at once when `now`). */
   close(connection: Connection, now: boolean): void;
   /** Stops accepting. */

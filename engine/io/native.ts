@@ -25,6 +25,7 @@ function open() {
     write: { args: [i32, ptr, usize], returns: long },
     recv: { args: [i32, ptr, usize, i32], returns: long },
     send: { args: [i32, ptr, usize, i32], returns: long },
+    sendmsg: { args: [i32, ptr, i32], returns: long },
     close: { args: [i32], returns: i32 },
     fcntl: { args: [i32, i32, i32], returns: i32 },
     chmod: { args: [ptr, u32], returns: i32 },

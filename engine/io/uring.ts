@@ -14,7 +14,7 @@
 // Invariants: at most one send a connection in a submission; a socket is closed only after its receive has ended.
 // On the data path: no allocation in a turn. Neighbours: blocking-driver.ts.
 import { need, Region } from "../memory/region.ts";
-import { BlockingDriver } from "./blocking-driver.ts";
+import { BlockingDriver, setAddress } from "./blocking-driver.ts";
 import type { Connection } from "./connection.ts";
 import type { DriverOptions } from "./driver.ts";
 import { Errno, libc, outcome } from "./native.ts";
@@ -143,7 +143,7 @@ export class UringDriver extends BlockingDriver {
     this.bufferRing = need(Region.private(4096), "the buffer ring");
     this.buffers = need(Region.private(Ring.Buffers * Ring.BufferBytes), "receive buffers");
     u8.fill(0, 0, 40);
-    this.setAddress(view, 0, this.bufferRing.address);
+    setAddress(view, 0, this.bufferRing.address);
     view.setUint32(8, Ring.Buffers, true);
     view.setUint16(12, Ring.BufferGroup, true);
     const registered = outcome(
@@ -170,15 +170,10 @@ export class UringDriver extends BlockingDriver {
     return Region.attach(address, whole);
   }
 
-  private setAddress(view: DataView, at: number, address: number): void {
-    view.setUint32(at, address % 4294967296, true);
-    view.setUint32(at + 4, Math.floor(address / 4294967296), true);
-  }
-
   private provide(id: number): void {
     const { view } = this.bufferRing;
     const entry = (this.bufferTail & (Ring.Buffers - 1)) * 16;
-    this.setAddress(view, entry, this.buffers.address + id * Ring.BufferBytes);
+    setAddress(view, entry, this.buffers.address + id * Ring.BufferBytes);
     view.setUint32(entry + 8, Ring.BufferBytes, true);
     view.setUint16(entry + 12, id, true);
     this.bufferTail = (this.bufferTail + 1) & 0xffff;

@@ -398,12 +398,13 @@ export class Worker implements Events, DispatchHost, DirectSink {
 
   sendDirect(source: Region, start: number, bytes: number): void {
     const client = this.current!;
-    this.handOver(client);
-    if (client.closed) return;
-    if (client.backlogBytes + bytes > this.outputLimit) {
-      this.outputDisconnections++;
-      this.driver.close(client, true);
-    } else this.driver.transmitFrom(client, source, start, bytes);
+    const { reply } = this;
+    if (reply.overflow || client.backlogBytes + (reply.at - reply.begin) + bytes > this.outputLimit) {
+      reply.overflow = true; // handOver ends the connection
+      return;
+    }
+    this.driver.transmitWith(client, reply.begin, reply.at, source, start, bytes);
+    reply.at = reply.begin;
   }
 
   /** Keeps [begin, end) of `region` as the connection's input until more comes; nothing if that is empty. */

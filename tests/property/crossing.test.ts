@@ -86,7 +86,7 @@ test("crossing: no value is ever seen half written", async () => {
     const wrong = tornness(value);
     if (wrong !== "") torn ||= `${wrong}: ${value.slice(0, 200)} (${value.length})`;
   };
-  for (let round = 0; round < 180 && torn === ""; round++) {
+  for (let round = 0; round < 120 && torn === ""; round++) {
     const work = [
       // Values stop growing: each round begins with some that are new.
       ...writers.map(async (each) => {
@@ -113,7 +113,7 @@ test("crossing: MSET and DEL of keys in several shards are seen whole or not at 
   const readers = pipelines(4);
   const broken: string[] = [];
   let seen = 0;
-  for (let round = 0; round < 300 && broken.length === 0; round++) {
+  for (let round = 0; round < 200 && broken.length === 0; round++) {
     await Promise.all([
       ...writers.map((each, writer) =>
         each.run(
@@ -175,7 +175,7 @@ test("crossing: a key that is renamed to and fro is always in exactly one place"
     ["SET", names[0]!, "the token"],
   ]);
   const broken: string[] = [];
-  for (let round = 0; round < 300 && broken.length === 0; round++) {
+  for (let round = 0; round < 200 && broken.length === 0; round++) {
     await Promise.all([
       ...movers.map((each) =>
         each.run(Array.from({ length: 60 }, () => ["RENAME", names[below(6)]!, names[below(6)]!])),
@@ -214,7 +214,7 @@ test("crossing: commands over many shards in opposite orders never wait for each
     () => ["FLUSHDB"],
     () => ["SET", keys[below(24)]!, "3", "PX", "1"],
   ];
-  for (let round = 0; round < 80; round++)
+  for (let round = 0; round < 50; round++)
     await Promise.all(
       all.map((each) => each.run(Array.from({ length: 60 }, () => shapes[below(shapes.length)]!()))),
     );
