@@ -1,11 +1,12 @@
 // steady-heap.test.ts: under a steady load of reads and writes the JS heap stays as it is: neither keys nor values nor
 // commands leave objects there, however many there are. The real executable; its own figure of its heap.
 // 2 million commands in `bun test`; IRONCACHE_STEADY sets another number.
-import { expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { bulk, command, type RawSocket, until } from "./support/raw-socket.ts";
-import { infoField, Server, usableDrivers } from "./support/server.ts";
+import { infoField, killLeftovers, Server, usableDrivers } from "./support/server.ts";
 
 setDefaultTimeout(600_000);
+afterAll(killLeftovers);
 
 const COMMANDS = Number(process.env.IRONCACHE_STEADY ?? 2_000_000);
 const BATCH = 1000;

@@ -6,9 +6,10 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { bulk, command, RawSocket, until } from "../support/raw-socket.ts";
-import { freePort, infoField, Server, usableDrivers } from "../support/server.ts";
+import { freePort, infoField, killLeftovers, Server, usableDrivers } from "../support/server.ts";
 
 setDefaultTimeout(60_000);
+afterAll(killLeftovers);
 const MIB = 1024 * 1024;
 
 /** `bytes` bytes that tell their place and their `seed`, so that a piece lost, doubled or swapped shows. */

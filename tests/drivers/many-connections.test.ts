@@ -1,11 +1,12 @@
 // many-connections.test.ts: ten thousand connections at once, a thousand of which die in the middle of a command, on the
 // drivers that are made for it. The process of the test holds as many sockets as the server.
-import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { raiseFileLimit } from "../../engine/io/native.ts";
 import { bulk, command, RawSocket, until } from "../support/raw-socket.ts";
-import { infoField, Server, usableDrivers } from "../support/server.ts";
+import { infoField, killLeftovers, Server, usableDrivers } from "../support/server.ts";
 
 setDefaultTimeout(120_000);
+afterAll(killLeftovers);
 
 const CONNECTIONS = 10_000;
 const KILLED = 1_000;

@@ -6,7 +6,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { Pipeline, textOf } from "../support/pipeline.ts";
 import { random } from "../support/random.ts";
-import { infoField, Server } from "../support/server.ts";
+import { infoField, killLeftovers, Server } from "../support/server.ts";
 
 setDefaultTimeout(120_000);
 
@@ -29,6 +29,7 @@ afterAll(async () => {
   expect(await server.stop()).toBe(0);
   expect(server.log).not.toContain("failed inside");
 });
+afterAll(killLeftovers);
 
 function pipelines(count: number): Pipeline[] {
   return Array.from({ length: count }, () => new Pipeline(server.connect()));

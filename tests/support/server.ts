@@ -24,6 +24,13 @@ export interface ServerOptions {
   readonly args?: readonly string[];
 }
 
+const running = new Set<Bun.Subprocess>();
+
+/** Kills the servers that tests which failed left behind. For a file's last afterAll. */
+export function killLeftovers(): void {
+  for (const child of running) child.kill("SIGKILL");
+}
+
 export class Server {
   /** Standard error so far. */
   log = "";
@@ -49,6 +56,8 @@ export class Server {
       [executable, "serve", "--port", `${port}`, "--shards", `${workers}`, "--io", io, ...args],
       { stdin: "ignore", stdout: "ignore", stderr: "pipe", env: { PATH: process.env.PATH ?? "" } },
     );
+    running.add(child);
+    void child.exited.then(() => running.delete(child));
     return new Server(child, port);
   }
 
