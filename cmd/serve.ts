@@ -64,7 +64,12 @@ function readSettings(args: readonly string[]): { settings: Settings; file: stri
     return { settings, file: path };
   } catch (error) {
     if (error instanceof ConfigError)
-      refuse(error.message, error.message.startsWith("option --") || error.message.startsWith("unknown option") ? Exit.Usage : Exit.Refused);
+      refuse(
+        error.message,
+        error.message.startsWith("option --") || error.message.startsWith("unknown option")
+          ? Exit.Usage
+          : Exit.Refused,
+      );
     throw error;
   }
 }

@@ -75,6 +75,8 @@ export class RequestParser {
   at = 0;
   /** Largest bulk string, bytes. */
   maxBulkBytes = 512 * 1024 * 1024;
+  /** Longest inline line, bytes. */
+  maxInlineBytes = LINE_LIMIT;
   /** Most arguments of one command. */
   maxArguments = 1024 * 1024;
   private remaining = 0; // arguments still to come of the array being read; 0 between commands
@@ -225,10 +227,11 @@ export class RequestParser {
 
   private parseInline(u8: Uint8Array, end: number): number {
     const from = this.at;
-    const stop = Math.min(end, from + LINE_LIMIT + 1);
+    const stop = Math.min(end, from + this.maxInlineBytes + 1);
     let lf = from;
     while (lf < stop && u8[lf] !== Byte.Lf) lf++;
-    if (lf === stop) return end - from > LINE_LIMIT ? this.fail("too big inline request") : Parsed.Incomplete;
+    if (lf === stop)
+      return end - from > this.maxInlineBytes ? this.fail("too big inline request") : Parsed.Incomplete;
     const lineEnd = lf > from && u8[lf - 1] === Byte.Cr ? lf - 1 : lf;
     if (!this.splitLine(u8, from, lineEnd)) return this.fail("unbalanced quotes in request");
     this.at = lf + 1;

@@ -550,7 +550,8 @@ export class KeyIndex {
     const globalDepth = 31 - Math.clz32(size);
     const pathDepth = 31 - Math.clz32(path);
     const prefix = path - (1 << pathDepth);
-    let entry = pathDepth <= globalDepth ? prefix << (globalDepth - pathDepth) : prefix >>> (pathDepth - globalDepth);
+    let entry =
+      pathDepth <= globalDepth ? prefix << (globalDepth - pathDepth) : prefix >>> (pathDepth - globalDepth);
     const end = pathDepth <= globalDepth ? (prefix + 1) << (globalDepth - pathDepth) : entry + 1;
     let until = 0;
     while (entry < end) {
@@ -571,7 +572,14 @@ export class KeyIndex {
     return Math.min(until, POSITIONS);
   }
 
-  private scanBucket(bucket: number, u32: Uint32Array, path: number, from: number, until: number, into: number[]): void {
+  private scanBucket(
+    bucket: number,
+    u32: Uint32Array,
+    path: number,
+    from: number,
+    until: number,
+    into: number[],
+  ): void {
     const depth = 31 - Math.clz32(path);
     for (let slot = 0; slot < Leaf.Slots; slot++) {
       const handle = u32[bucket + Leaf.HandleWords + slot]!;
@@ -624,14 +632,20 @@ export class KeyIndex {
           live++;
           this.hashRecord(handle);
           assert(tag === (hashLow & 255 || 1), "the tag is the key's");
-          assert(depth === 0 || hashHigh >>> (32 - depth) === u32[header + Leaf.PrefixWord], "the key belongs here");
+          assert(
+            depth === 0 || hashHigh >>> (32 - depth) === u32[header + Leaf.PrefixWord],
+            "the key belongs here",
+          );
           const home = (((hashLow >>> 8) & 4095) * regular) >>> 12;
           if (block > regular)
             assert((u32[header + ((1 + home) << 4)]! & Leaf.StashBit) !== 0, "home knows of the stash");
           else assert(block - 1 === home || block - 1 === (home + 1) % regular, "home or neighbour");
           const at = (handle & Handle.GranuleMask) << Handle.GranuleShift;
           const deadline = deadlineAt(this.allocator.regionOf(handle), at);
-          assert(deadline === 0 || this.leafDeadline(leaf) <= deadline, "the leaf knows its earliest deadline");
+          assert(
+            deadline === 0 || this.leafDeadline(leaf) <= deadline,
+            "the leaf knows its earliest deadline",
+          );
         }
       assert(live === u32[header + Leaf.LiveWord], `live slots: counted ${live}`);
       keys += live;

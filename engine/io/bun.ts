@@ -20,6 +20,9 @@ export interface BunAddress {
   readonly unix?: string;
 }
 
+/** How often a worker that nobody speaks to looks at what the others ordered. */
+const TURN_MS = 50;
+
 const CHUNK_BYTES = 1 << 20;
 
 export class BunDriver implements Driver {
@@ -88,7 +91,7 @@ export class BunDriver implements Driver {
         const shared = { hostname, port, reusePort: true, socket, data: { connection: null } };
         this.listeners.push(Bun.listen<Attached>(shared));
       }
-    this.timer = setInterval(() => this.begin(), Math.min(this.options.tickMs, 20));
+    this.timer = setInterval(() => this.begin(), TURN_MS);
   }
 
   private fdOf(socket: Socket<Attached>): number {

@@ -12,6 +12,8 @@ import type { Connection } from "./connection.ts";
 export interface Events {
   /** A turn begins: read the clock, look at what other workers said. False ends the driver's loop. */
   turn(): boolean;
+  /** Longest sleep without an event from now on, ms: until the worker's background work is due. */
+  sleepMs(): number;
   /** A new connection, or null to refuse it (the worker has answered and the driver closes). */
   accepted(fd: number, peer: string, local: string): Connection | null;
   /** Bytes [start, end) of `region`, new to the connection and valid during the call. The worker keeps what is not a
@@ -56,6 +58,4 @@ export interface DriverOptions {
   /** The eventfd by which others wake this worker; -1 under `bun`. */
   readonly wakeFd: number;
   readonly keepaliveSeconds: number;
-  /** Longest sleep without an event, ms: the worker's background work runs at least so often. */
-  readonly tickMs: number;
 }

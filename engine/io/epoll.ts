@@ -60,7 +60,7 @@ export class EpollDriver extends BlockingDriver {
 
   private step(): boolean {
     const { ready } = this;
-    const count = this.c.epoll_wait(this.fd, ready.address, Epoll.MaxEvents, this.options.tickMs);
+    const count = this.c.epoll_wait(this.fd, ready.address, Epoll.MaxEvents, this.events.sleepMs());
     if (!this.events.turn()) return false;
     for (let i = 0; i < count; i++) {
       const token = ready.view.getInt32(i * eventBytes + dataAt, true);

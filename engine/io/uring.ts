@@ -13,6 +13,7 @@
 // woken by its own sends. Completions of sends are read before all others of a turn, while their bytes still stand.
 // Invariants: at most one send a connection in a submission; a socket is closed only after its receive has ended.
 // On the data path: no allocation in a turn. Neighbours: blocking-driver.ts.
+import { assert } from "../memory/assert.ts";
 import { need, Region } from "../memory/region.ts";
 import { BlockingDriver, setAddress } from "./blocking-driver.ts";
 import type { Connection } from "./connection.ts";
@@ -68,8 +69,8 @@ const enum Kind {
 const enum Ring {
   Entries = 1024,
   Completions = 4096,
-  Buffers = 128,
-  BufferBytes = 262144,
+  Buffers = 32,
+  BufferBytes = 131072,
   BufferGroup = 1,
 }
 
@@ -195,7 +196,10 @@ export class UringDriver extends BlockingDriver {
     kind: number,
     slot: number,
   ): number {
-    if (this.pending >= this.entryCount - 1) this.flushSubmissions();
+    if (this.pending >= this.entryCount - 1) {
+      this.flushSubmissions();
+      assert(this.pending < this.entryCount, "the kernel takes submissions");
+    }
     const { entries } = this;
     const index = this.tail & this.entryMask;
     const at = index << 4;
@@ -378,8 +382,9 @@ export class UringDriver extends BlockingDriver {
 
   private armTick(): void {
     const { view, address } = this.argument;
-    view.setUint32(512, Math.floor(this.options.tickMs / 1000), true);
-    view.setUint32(520, (this.options.tickMs % 1000) * 1_000_000, true);
+    const sleepMs = this.events.sleepMs();
+    view.setUint32(512, Math.floor(sleepMs / 1000), true);
+    view.setUint32(520, (sleepMs % 1000) * 1_000_000, true);
     this.submit(Op.Timeout, 0, 0, -1, address + 512, 1, 0, Kind.Tick, 0);
   }
 
@@ -447,13 +452,8 @@ export class UringDriver extends BlockingDriver {
   stopAccepting(): void {
     if (!this.accepting) return;
     this.accepting = false;
-    this.options.listeners.forEach((_, index) => {
-      // Cancels by user data: low word as armAccept wrote it.
-      this.submit(Op.AsyncCancel, 0, 0, -1, 0, 0, 0, Kind.Ignore, 0);
-      const at = ((this.tail - 1) & this.entryMask) << 4;
-      this.entries[at + 4] = Kind.Accept | (index << 4);
-      this.entries[at + 5] = this.generations[index]!;
-    });
+    for (const listener of this.options.listeners)
+      this.submit(Op.AsyncCancel, 0, 0, listener, 0, 0, 3 /* CANCEL_ALL | CANCEL_FD */, Kind.Ignore, 0);
   }
 
   protected watchReadable(connection: Connection): void {
@@ -485,6 +485,8 @@ export class UringDriver extends BlockingDriver {
     this.dropQueued(connection); // its descriptor may soon be somebody else's
     this.generations[slot] = (this.generations[slot]! + 1) | 0;
     if (this.ended === connection) {
+      // Wakes a wait for room in the socket, which would keep it alive.
+      this.c.shutdown(connection.fd, 2);
       this.c.close(connection.fd);
       this.forget(connection);
       return;

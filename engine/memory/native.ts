@@ -47,7 +47,7 @@ const linux = isLinux
     })
   : null;
 
-const enum Map {
+const enum Mapping {
   ReadWrite = 3,
   Shared = 1,
   Private = 2,
@@ -67,8 +67,8 @@ function mapped(address: number | null): number {
 
 /** Address of `bytes` fresh zeroed bytes that only this process sees, 0 when the kernel refuses. */
 export function mapPrivate(bytes: number): number {
-  const flags = Map.Private | mapAnonymous | mapNoReserve;
-  return mapped(libc.mmap(null, bytes, Map.ReadWrite, flags, -1, 0));
+  const flags = Mapping.Private | mapAnonymous | mapNoReserve;
+  return mapped(libc.mmap(null, bytes, Mapping.ReadWrite, flags, -1, 0));
 }
 
 const fdName = new Uint8Array(new ArrayBuffer(64)); // an explicit buffer: its address does not move
@@ -81,8 +81,8 @@ export function mapShared(bytes: number): number {
     fd = linux.memfd_create(pointerTo(fdName), 1 /* MFD_CLOEXEC */);
     if (fd >= 0 && libc.ftruncate(fd, bytes) !== 0) return 0;
   }
-  const flags = Map.Shared | mapNoReserve | (fd < 0 ? mapAnonymous : 0);
-  return mapped(libc.mmap(null, bytes, Map.ReadWrite, flags, fd, 0));
+  const flags = Mapping.Shared | mapNoReserve | (fd < 0 ? mapAnonymous : 0);
+  return mapped(libc.mmap(null, bytes, Mapping.ReadWrite, flags, fd, 0));
 }
 
 /** Gives whole pages of a shared mapping back to the system; they read as zero afterwards. */
@@ -97,8 +97,7 @@ export function releasePrivate(address: number, bytes: number): void {
 
 /** Sleeps until woken or `timeoutAddress` (a struct timespec) has passed, if the word still holds `expected`. */
 export function futexWait(wordAddress: number, expected: number, timeoutAddress: number): void {
-  if (linux !== null)
-    linux.syscall(futexCall, wordAddress, 0, expected, timeoutAddress, 0, 0);
+  if (linux !== null) linux.syscall(futexCall, wordAddress, 0, expected, timeoutAddress, 0, 0);
 }
 
 /** Wakes up to `count` sleepers on the word. */

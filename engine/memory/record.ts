@@ -151,6 +151,12 @@ export function writeHeader(
 }
 
 /** Whether the record's key is the given bytes. */
-export function keyMatches(region: Region, at: number, source: Region, start: number, bytes: number): boolean {
+export function keyMatches(
+  region: Region,
+  at: number,
+  source: Region,
+  start: number,
+  bytes: number,
+): boolean {
   return keyBytesAt(region, at) === bytes && equalBytes(region, keyStartAt(region, at), source, start, bytes);
 }

@@ -34,7 +34,7 @@ import {
   writeHeader,
 } from "../memory/record.ts";
 import { copyBytes, type Region } from "../memory/region.ts";
-import { Segments, Super } from "../memory/segments.ts";
+import { type Segments, Super } from "../memory/segments.ts";
 import type { Clock } from "./clock.ts";
 
 export { DATABASES };
@@ -214,10 +214,21 @@ export class Shard {
     const from = valueStartAt(region, at);
     const room = spare ? bytes + Math.min(bytes >> 2, 1 << 20) : bytes;
     const kind = region.u8[at]!;
-    const created = this.allocator.allocate(headerBytes(flagsFor(keyBytes, bytes, deadlineMs)) + keyBytes + room);
+    const created = this.allocator.allocate(
+      headerBytes(flagsFor(keyBytes, bytes, deadlineMs)) + keyBytes + room,
+    );
     if (created === 0) return false;
     this.open(created);
-    const value = writeHeader(this.region, this.at, kind, key.region, key.start, key.bytes, bytes, deadlineMs);
+    const value = writeHeader(
+      this.region,
+      this.at,
+      kind,
+      key.region,
+      key.start,
+      key.bytes,
+      bytes,
+      deadlineMs,
+    );
     copyBytes(this.region, value, region, from, kept);
     this.index.find(db, key);
     this.index.replaceFound(created);
@@ -247,7 +258,16 @@ export class Shard {
     const created = this.allocator.allocate(headerBytes(flags) + key.bytes + bytes);
     if (created === 0) return false;
     this.open(created);
-    const value = writeHeader(this.region, this.at, kind, key.region, key.start, key.bytes, bytes, deadlineMs);
+    const value = writeHeader(
+      this.region,
+      this.at,
+      kind,
+      key.region,
+      key.start,
+      key.bytes,
+      bytes,
+      deadlineMs,
+    );
     copyBytes(this.region, value, region, from, bytes);
     this.index.find(db, key);
     this.index.replaceFound(created);
@@ -433,14 +453,14 @@ export class Shard {
 
   // Expiry
 
-  /** Reclaims keys past their deadline: looks at up to `leaves` leaves from where the last call stopped. Returns how
-   *  many keys it removed. Bounded: a leaf has some 700 keys at most. */
-  expireStep(leaves: number): number {
+  /** Reclaims keys past their deadline: looks at up to `leaves` leaves from where the last call stopped, and stops after
+   *  the leaf with which it has removed `most`. Returns how many it removed: at most `most` and a leaf's 756. */
+  expireStep(leaves: number, most = Number.POSITIVE_INFINITY): number {
     const { index, superblock, scratch, clock } = this;
     let db = superblock.i32[Field.ExpireCursorDb]!;
     let entry = superblock.i32[Field.ExpireCursorEntry]!;
     let removed = 0;
-    for (let steps = 0; steps < leaves; steps++) {
+    for (let steps = 0; steps < leaves && removed < most; steps++) {
       let skipped = 0;
       while (index.deadlines(db) === 0 || entry >= index.directorySize(db)) {
         db = (db + 1) % DATABASES;

@@ -1,7 +1,8 @@
 // command-table.ts: the rows of all families, found by the bytes of a name. Made once a worker.
 // On the data path: `find` makes no string. Neighbours: protocol/command-row.ts, dispatcher.ts.
+
+import type { Scope } from "../../protocol/command-row.ts";
 import type { Row } from "../commands/call.ts";
-import { Scope } from "../../protocol/command-row.ts";
 import { assert } from "../memory/assert.ts";
 
 /** A row as the dispatcher wants it: plain fields, nothing optional. */
@@ -37,7 +38,13 @@ export class Entry {
     const last = row.keys.at(-1);
     this.firstKey = first;
     this.lastKey =
-      last === undefined ? 0 : last.last < 0 ? last.last : row.keys.length > 1 ? last.first + last.last : first + last.last;
+      last === undefined
+        ? 0
+        : last.last < 0
+          ? last.last
+          : row.keys.length > 1
+            ? last.first + last.last
+            : first + last.last;
     this.keyStep = last === undefined ? 1 : last.step;
     this.children = children;
   }

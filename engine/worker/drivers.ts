@@ -1,13 +1,14 @@
 // drivers.ts: which driver this system allows, found out by trying. "" means it works, else why not.
 import { readFileSync } from "node:fs";
-import type { DriverOptions, Events } from "../io/driver.ts";
 import { BufferPool } from "../io/buffer-pool.ts";
+import type { DriverOptions, Events } from "../io/driver.ts";
 import { libc, newEventFd, outcome } from "../io/native.ts";
 import { UringDriver } from "../io/uring.ts";
 import { need, Region } from "../memory/region.ts";
 
 const nobody: Events = {
   turn: () => false,
+  sleepMs: () => 1000,
   accepted: () => null,
   received: () => {},
   closed: () => {},
@@ -30,7 +31,6 @@ export function probeUring(): string {
     refusal: "",
     wakeFd,
     keepaliveSeconds: 0,
-    tickMs: 1000,
   };
   try {
     new UringDriver(options, 0).dispose();

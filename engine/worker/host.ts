@@ -18,7 +18,7 @@ import { logLine, setLogLevel } from "./log.ts";
 import type { WorkerPlan } from "./plan.ts";
 
 const SEGMENT_BYTES = 2 ** 30;
-const POLL_MS = 100;
+const POLL_MS = 200;
 
 /** A refusal to start: its message is for the operator. */
 export class StartError extends Error {}

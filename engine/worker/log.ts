@@ -11,7 +11,12 @@ export function setLogLevel(level: string): void {
 }
 
 /** Writes a line. `worker` -1 is the control plane. */
-export function logLine(level: Level, worker: number, message: string, fields: Record<string, unknown> = {}): void {
+export function logLine(
+  level: Level,
+  worker: number,
+  message: string,
+  fields: Record<string, unknown> = {},
+): void {
   if (order.indexOf(level) < least) return;
   const who = worker < 0 ? "main" : `w${worker}`;
   let line = `${new Date().toISOString()} ${level} [${who}] ${message}`;

@@ -23,7 +23,12 @@ test("allocator: against a shadow map no two slots overlap, nothing leaks, count
     const grow = step % 20_000 < 12_000;
     if (handles.length === 0 || next() < (grow ? 0.6 : 0.4)) {
       const kind = next();
-      const bytes = kind < 0.8 ? 1 + Math.floor(next() * 600) : kind < 0.98 ? 1 + Math.floor(next() * 32768) : 1 + Math.floor(next() * 400_000);
+      const bytes =
+        kind < 0.8
+          ? 1 + Math.floor(next() * 600)
+          : kind < 0.98
+            ? 1 + Math.floor(next() * 32768)
+            : 1 + Math.floor(next() * 400_000);
       const handle = allocator.allocate(bytes);
       if (handle === 0) {
         refused++;

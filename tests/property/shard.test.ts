@@ -25,7 +25,15 @@ class Driver {
   set(db: number, key: string, value: string, deadlineMs: number): boolean {
     const bytes = text.encode(value);
     this.input.u8.set(bytes, 1 << 17);
-    return this.shard.setString(db, this.at(key), this.input, 1 << 17, bytes.length, Encoding.Bytes, deadlineMs);
+    return this.shard.setString(
+      db,
+      this.at(key),
+      this.input,
+      1 << 17,
+      bytes.length,
+      Encoding.Bytes,
+      deadlineMs,
+    );
   }
 
   get(db: number, key: string): string | undefined {
@@ -42,7 +50,9 @@ test("shard: agrees with a Map after any history of set, delete, edit, deadline 
   const model = new Map<string, { value: string; deadline: number }>();
   const live = (key: string) => {
     const entry = model.get(key);
-    return entry !== undefined && (entry.deadline === 0 || entry.deadline > d.clock.nowMs) ? entry : undefined;
+    return entry !== undefined && (entry.deadline === 0 || entry.deadline > d.clock.nowMs)
+      ? entry
+      : undefined;
   };
   for (let step = 0; step < 150_000; step++) {
     const space = step % 50_000 < 25_000 ? 20_000 : 300;
@@ -68,7 +78,8 @@ test("shard: agrees with a Map after any history of set, delete, edit, deadline 
         const bytes = Math.floor(next() * 600);
         expect(d.shard.resizeValue(db, d.key, handle, bytes, next() < 0.5)).toBe(true);
         const start = d.shard.valueStart();
-        if (bytes > entry.value.length) d.shard.region.u8.fill(122, start + entry.value.length, start + bytes);
+        if (bytes > entry.value.length)
+          d.shard.region.u8.fill(122, start + entry.value.length, start + bytes);
         entry.value = entry.value.slice(0, bytes).padEnd(bytes, "z");
       }
     } else if (kind < 0.7) {
