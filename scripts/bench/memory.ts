@@ -1,6 +1,6 @@
 // memory.ts: resident bytes per item.   bun run bench:memory [options]
 //
-// Each server starts afresh for each value size and is loaded with 1,000,000 keys of 16 bytes whose values are random,
+// Each server starts afresh for each value size, runs commands that store nothing, and is loaded with 1,000,000 keys of 16 bytes whose values are random,
 // so that no compression can hide them. The figure is growth of VmRSS over the load, divided by the items; what
 // exceeds key and value is overhead. A pause before the reading lets the server give back what it can. INFO's used_memory over
 // the same load stands beside it: a server that tells less than it takes, or more, shows here.
@@ -28,6 +28,7 @@ import {
   subjectsFor,
   table,
   versionOf,
+  warmUp,
 } from "./lib.ts";
 
 const { values: options } = parseArgs({
@@ -66,6 +67,8 @@ const samples = new Map<string, Sample>(); // by `${name} ${valueBytes}`
 async function measure(subject: Subject, valueBytes: number): Promise<Sample> {
   const server = await start(subject);
   try {
+    await warmUp(server.port);
+    await Bun.sleep(settleMs);
     const usedBefore = Number((await info(server.port)).get("used_memory"));
     const emptyBytes = residentBytes(server.pid);
     await loadKeys(server.port, items, valueBytes);
