@@ -1,4 +1,4 @@
-// epoll.ts: the driver for Linux where io_uring is denied (container runtimes often do). Level-triggered epoll, one
+// epoll.ts: the driver for Linux where io_uring is denied (container runtimes often do). Edge-triggered epoll, one
 // receive and one send a ready connection a turn.
 // On the data path: no allocation in a turn. Neighbours: blocking-driver.ts has all but the waiting and receiving.
 import { need, Region } from "../memory/region.ts";
@@ -10,6 +10,11 @@ import { Errno, outcome } from "./native.ts";
 const enum Epoll {
   In = 1,
   Out = 4,
+  /** ERR | HUP | RDHUP */
+  HungUp = 0x2018,
+  /** What a connection is watched for, once for all: IN | OUT | RDHUP | ET. OUT rises only after a send fell short. */
+  Connection = 0x80002005,
+  ReadsPerTurn = 4,
   Add = 1,
   Delete = 2,
   Modify = 3,
@@ -69,7 +74,8 @@ export class EpollDriver extends BlockingDriver {
         const connection = this.connections[token];
         if (connection === null || connection === undefined) continue; // closed earlier in this turn
         if ((events & Epoll.Out) !== 0) this.writable(connection);
-        if ((events & ~Epoll.Out) !== 0 && !connection.closed) this.readable(connection);
+        if ((events & ~Epoll.Out) !== 0 && !connection.closed)
+          this.readable(connection, (events & Epoll.HungUp) !== 0);
       } else if (token === Token.Wake) this.c.read(this.options.wakeFd, this.argument.address + 64, 8);
       else this.acceptAll(Token.FirstListener - token);
     }
@@ -86,18 +92,29 @@ export class EpollDriver extends BlockingDriver {
     }
   }
 
-  private readable(connection: Connection): void {
-    const { input } = connection;
-    // A command in pieces is received straight behind what is already there.
-    const direct = input !== null && input.bytes - connection.inputEnd >= 4096;
-    const region = direct ? input : this.receive;
-    const start = direct ? connection.inputEnd : 0;
-    const room = Math.min(region.bytes - start, 1 << 20);
-    const bytes = outcome(this.c.recv(connection.fd, region.address + start, room, 0));
-    if (bytes > 0) {
-      connection.bytesIn += bytes;
-      if (!connection.draining) this.events.received(connection, region, start, start + bytes);
-    } else if (bytes !== -Errno.Again && bytes !== -Errno.Intr) this.close(connection, true);
+  /** Reads what has come. Edge-triggered: a read that leaves room has emptied the socket, and more bytes are a new edge;
+   *  only an end that came with the last bytes has to be looked for (`hungUp`). */
+  private readable(connection: Connection, hungUp: boolean): void {
+    for (let reads = 0; reads < Epoll.ReadsPerTurn; reads++) {
+      const { input } = connection;
+      // A command in pieces is received straight behind what is already there.
+      const direct = input !== null && input.bytes - connection.inputEnd >= 4096;
+      const region = direct ? input : this.receive;
+      const start = direct ? connection.inputEnd : 0;
+      const room = Math.min(region.bytes - start, 1 << 20);
+      const bytes = outcome(this.c.recv(connection.fd, region.address + start, room, 0));
+      if (bytes > 0) {
+        connection.bytesIn += bytes;
+        if (!connection.draining) this.events.received(connection, region, start, start + bytes);
+        if (connection.closed || (bytes < room && !hungUp)) return;
+      } else {
+        if (bytes === -Errno.Intr) continue;
+        if (bytes !== -Errno.Again) this.close(connection, true);
+        return;
+      }
+    }
+    // A flood: the others are served first, then the edge is raised again.
+    this.control(Epoll.Modify, connection.fd, Epoll.Connection, connection.slot);
   }
 
   transmit(connection: Connection, start: number, end: number): number {
@@ -114,17 +131,11 @@ export class EpollDriver extends BlockingDriver {
   }
 
   protected watchReadable(connection: Connection): void {
-    this.control(Epoll.Add, connection.fd, Epoll.In, connection.slot);
+    this.control(Epoll.Add, connection.fd, Epoll.Connection, connection.slot);
   }
 
-  protected watchWritable(connection: Connection): void {
-    this.control(Epoll.Modify, connection.fd, Epoll.In | Epoll.Out, connection.slot);
-  }
-
-  protected override writable(connection: Connection): void {
-    super.writable(connection);
-    if (!connection.closed && connection.backlog === null)
-      this.control(Epoll.Modify, connection.fd, Epoll.In, connection.slot);
+  protected watchWritable(): void {
+    // Always watched: the edge comes when the socket has room again.
   }
 
   protected flushQueued(): void {
