@@ -4,7 +4,7 @@
 import { ReplyWriter } from "../../protocol/reply-writer.ts";
 import { copyBytes, type Region } from "../memory/region.ts";
 
-/** Takes a large bulk string straight from where it lies, behind everything written so far. */
+/** Takes a large bulk string straight from where it lies, CRLF included, behind everything written so far. */
 export interface DirectSink {
   sendDirect(source: Region, start: number, bytes: number): void;
 }
@@ -34,7 +34,6 @@ export class Reply extends ReplyWriter {
     const { at } = this;
     if (bytes >= DIRECT_BYTES && this.direct && this.sink !== null) {
       this.sink.sendDirect(source, start, bytes);
-      this.endBulk(this.at);
       return;
     }
     copyBytes(this.region, at, source, start, bytes);

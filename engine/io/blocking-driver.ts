@@ -13,6 +13,12 @@ const enum Send {
   NoSignal = 0x4000,
 }
 
+/** Where the end of a bulk string lies in the message region. */
+const enum Message {
+  CrlfAt = 128,
+  CrlfBytes = 2,
+}
+
 /** Writes an address as 64 bits. */
 export function setAddress(view: DataView, at: number, address: number): void {
   view.setUint32(at, address % 4294967296, true);
@@ -34,6 +40,7 @@ export abstract class BlockingDriver implements Driver {
     this.events = options.events;
     this.send = options.send;
     this.pool = options.pool;
+    this.message.view.setUint16(Message.CrlfAt, 0x0d0a, false);
   }
 
   abstract run(): void;
@@ -93,16 +100,21 @@ export abstract class BlockingDriver implements Driver {
     const head = end - start;
     let sent = 0;
     if (connection.backlog === null) {
-      sent = this.pushBoth(connection, start, head, source, sourceStart, bytes);
-      if (sent < 0 || sent === head + bytes) return;
+      sent = this.pushAll(connection, start, head, source, sourceStart, bytes);
+      if (sent < 0 || sent === head + bytes + Message.CrlfBytes) return;
     }
+    // What did not go: of each of the three pieces, what is beyond the bytes sent.
     if (sent < head) this.keepUnsent(connection, start + sent, end);
-    const rest = Math.max(0, sent - head);
-    if (!connection.closed) this.keep(connection, source, sourceStart + rest, sourceStart + bytes);
+    sent = Math.max(0, sent - head);
+    if (sent < bytes && !connection.closed)
+      this.keep(connection, source, sourceStart + sent, sourceStart + bytes);
+    sent = Math.max(0, sent - bytes);
+    if (!connection.closed)
+      this.keep(connection, this.message, Message.CrlfAt + sent, Message.CrlfAt + Message.CrlfBytes);
   }
 
-  /** One sendmsg of two pieces. Bytes the socket took, or -1 when the connection was closed on an error. */
-  private pushBoth(
+  /** One sendmsg of the three pieces. Bytes the socket took, or -1 when the connection was closed on an error. */
+  private pushAll(
     connection: Connection,
     start: number,
     head: number,
@@ -111,13 +123,15 @@ export abstract class BlockingDriver implements Driver {
     bytes: number,
   ): number {
     const { view, address } = this.message;
-    // struct msghdr at 0 (its iovec pointer and count at 16 and 24), two struct iovec at 64.
+    // struct msghdr at 0 (its iovec pointer and count at 16 and 24), three struct iovec at 64.
     setAddress(view, 16, address + 64);
-    view.setUint32(24, 2, true);
+    view.setUint32(24, 3, true);
     setAddress(view, 64, this.send.address + start);
     view.setUint32(72, head, true);
     setAddress(view, 80, source.address + sourceStart);
     view.setUint32(88, bytes, true);
+    setAddress(view, 96, address + Message.CrlfAt);
+    view.setUint32(104, Message.CrlfBytes, true);
     const sent = outcome(this.c.sendmsg(connection.fd, address, Send.DontWait | Send.NoSignal));
     if (sent >= 0) {
       connection.bytesOut += sent;

@@ -31,6 +31,7 @@ export class BunDriver implements Driver {
   private readonly sockets: (Socket<Attached> | null)[] = [];
   private readonly freeSlots: number[] = [];
   private readonly receive = need(Region.private(CHUNK_BYTES), "a receive buffer");
+  private readonly crlf = need(Region.private(4096), "the end of a bulk string");
   private timer: ReturnType<typeof setInterval> | undefined;
   private accepting = true;
 
@@ -41,6 +42,7 @@ export class BunDriver implements Driver {
   ) {}
 
   run(): void {
+    this.crlf.u8.set([13, 10], 0);
     const { events } = this.options;
     const driver = this;
     const socket = {
@@ -138,6 +140,7 @@ export class BunDriver implements Driver {
   ): void {
     this.write(connection, this.options.send, start, end - start);
     this.write(connection, source, sourceStart, bytes);
+    this.write(connection, this.crlf, 0, 2);
   }
 
   private write(connection: Connection, source: Region, start: number, bytes: number): void {

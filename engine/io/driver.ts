@@ -30,8 +30,8 @@ export interface Driver {
   /** Sends bytes [start, end) of the send region to a connection, behind whatever waits for it. Returns the start of
    *  the send region still in use: the caller may write from the returned offset on. */
   transmit(connection: Connection, start: number, end: number): number;
-  /** The same for [start, end) of the send region and then `bytes` bytes of another one, at once: nothing of them is
-   *  needed afterwards. */
+  /** The same for [start, end) of the send region, then `bytes` bytes of another one and CRLF, at once: nothing of them
+   *  is needed afterwards. */
   transmitWith(
     connection: Connection,
     start: number,
