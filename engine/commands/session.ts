@@ -21,8 +21,6 @@ export class Session {
   noTouch = false;
   /** Close once everything written so far is sent; nothing more is read. */
   closing = false;
-  /** Name of the command run last, "NULL" before the first. */
-  lastCommand = "NULL";
   commands = 0;
   lastMs: number;
 

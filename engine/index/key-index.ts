@@ -104,6 +104,8 @@ export class KeyIndex {
     this.changes = roots + DATABASES * Root.Words;
   }
 
+  /** To be called after the change and before anything it let go of is freed: whoever guessed from what was there before
+   *  then holds an older count. */
   private changed(): void {
     const { i32 } = this.superblock;
     i32[this.changes] = (i32[this.changes]! + 1) | 0;
@@ -124,7 +126,6 @@ export class KeyIndex {
   }
 
   swap(a: number, b: number): void {
-    this.changed();
     const { i32 } = this.superblock;
     for (let i = 0; i < Root.Words; i++) {
       const left = this.roots + a * Root.Words + i;
@@ -133,13 +134,14 @@ export class KeyIndex {
       i32[left] = i32[right]!;
       i32[right] = kept;
     }
+    this.changed();
   }
 
   /** Forgets a database without freeing anything: for a shard whose allocator was reset. */
   forget(db: number): void {
-    this.changed();
     const root = this.roots + db * Root.Words;
     this.superblock.i32.fill(0, root, root + Root.Words);
+    this.changed();
   }
 
   /** The handle of the key's record, 0 when absent. */
@@ -266,8 +268,8 @@ export class KeyIndex {
 
   /** Points what `find` just found at another record of the same key. */
   replaceFound(handle: number): void {
-    this.changed();
     this.foundRegion.u32[this.foundWord] = handle;
+    this.changed();
   }
 
   /** Tells the leaf of what was just found or inserted that a record there is due at `deadlineMs`. */
@@ -280,13 +282,13 @@ export class KeyIndex {
   /** Removes what `find` just found. The record itself is the caller's to free. */
   removeFound(db: number): void {
     const { foundRegion, foundLeaf, foundWord } = this;
-    this.changed();
     // Buckets are 16 words from a multiple of 16 on, which gives the slot and its tag.
     foundRegion.u8[(((foundWord & ~15) + Leaf.TagWords) << 2) + (foundWord & 15) - Leaf.HandleWords] = 0;
     foundRegion.u32[foundWord] = 0;
     foundRegion.u32[foundLeaf + Leaf.LiveWord] = foundRegion.u32[foundLeaf + Leaf.LiveWord]! - 1;
     const keys = this.roots + db * Root.Words + Root.Keys;
     this.superblock.i32[keys] = this.superblock.i32[keys]! - 1;
+    this.changed();
   }
 
   /** Adds a key known to be absent. False, and nothing changed, when there is no memory to grow into. */
@@ -378,7 +380,6 @@ export class KeyIndex {
   /** Makes room where `leaf` is: the larger size first, then two of the smaller. False when memory is out. */
   private growLeaf(root: number, leaf: number): boolean {
     const { allocator } = this;
-    this.changed();
     const { u32: heads } = this.superblock;
     const { u32, f64 } = allocator.regionOf(leaf);
     const header = (leaf & Handle.GranuleMask) * 2;
@@ -392,6 +393,7 @@ export class KeyIndex {
       this.setDeadline(larger, deadline);
       this.redistribute(leaf, larger, larger, 0);
       this.pointDirectory(root, depth, prefix, larger);
+      this.changed();
       allocator.free(leaf);
       return true;
     }
@@ -409,6 +411,7 @@ export class KeyIndex {
     this.redistribute(leaf, low, high, depth);
     this.pointDirectory(root, depth + 1, prefix << 1, low);
     this.pointDirectory(root, depth + 1, (prefix << 1) | 1, high);
+    this.changed();
     allocator.free(leaf);
     return true;
   }

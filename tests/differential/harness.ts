@@ -287,12 +287,11 @@ export function findOracle(which: "7" | "8"): { path: string } | { missing: stri
   }
   const places = [
     process.env.REDIS8_BIN,
-    "/opt/newest-peers/bin/redis-server",
-    join(root, "tmp/peers/bin/redis-server"),
+    join(resolve(root, process.env.PEERS_DIR ?? "tmp/peers"), "bin/redis-server"),
   ];
   const path = places.find((place) => place !== undefined && place !== "" && existsSync(place));
   if (path !== undefined) return { path };
-  return { missing: "no redis-server 8 (REDIS8_BIN, tmp/peers/bin): run ./scripts/peers to install it" };
+  return { missing: "no redis-server 8 (REDIS8_BIN, PEERS_DIR, tmp/peers): run ./scripts/peers to install it" };
 }
 
 /** Starts an oracle. Throws with instructions when it is not installed. */
