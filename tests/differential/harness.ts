@@ -291,7 +291,9 @@ export function findOracle(which: "7" | "8"): { path: string } | { missing: stri
   ];
   const path = places.find((place) => place !== undefined && place !== "" && existsSync(place));
   if (path !== undefined) return { path };
-  return { missing: "no redis-server 8 (REDIS8_BIN, PEERS_DIR, tmp/peers): run ./scripts/peers to install it" };
+  return {
+    missing: "no redis-server 8 (REDIS8_BIN, PEERS_DIR, tmp/peers): run ./scripts/peers to install it",
+  };
 }
 
 /** Starts an oracle. Throws with instructions when it is not installed. */
