@@ -97,7 +97,7 @@ const errors: Case[] = [
   ),
   raw("an error in the middle of a pipeline", `${ping}${set}${get}*1\r\n:5\r\n${ping}${ping}`),
   raw("bytes after a protocol error are dropped", `${ping}*x\r\nSET a 1\r\n${ping}QUIT\r\n`),
-  raw("an error then more in a later write", "*x\r\n", ping),
+  // What is written after the server has closed meets a reset, which may take the reply with it: nothing to compare.
   raw("the bytes after a bulk are not looked at", "*1\r\n$4\r\nPINGxx*2\r\n$3\r\nGETyy$1\r\nazz"),
   raw("an empty bulk as a command", "*1\r\n$0\r\n\r\n*2\r\n$0\r\n\r\n$1\r\na\r\n"),
   raw("counts of nothing are ignored", `*0\r\n*-1\r\n*-5\r\n${ping}*0\r\n${ping}`),
