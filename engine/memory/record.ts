@@ -96,11 +96,6 @@ export function valueStartAt(region: Region, at: number): number {
   return keyStartAt(region, at) + keyBytesAt(region, at);
 }
 
-/** Bytes of the whole record, header included. */
-export function recordBytesAt(region: Region, at: number): number {
-  return headerBytes(region.u8[at + 1]!) + keyBytesAt(region, at) + valueBytesAt(region, at);
-}
-
 /** ms since the epoch, 0 when the record never expires. */
 export function deadlineAt(region: Region, at: number): number {
   const flags = region.u8[at + 1]!;

@@ -4,7 +4,7 @@
 import { need, type Region } from "../memory/region.ts";
 import { Segments } from "../memory/segments.ts";
 import type { Clock } from "./clock.ts";
-import { DATABASES, Shard } from "./shard.ts";
+import { Shard } from "./shard.ts";
 
 export const SHARDS_PER_WORKER = 4;
 
@@ -86,6 +86,4 @@ export class Keyspace {
   check(): void {
     for (const shard of this.shards) shard.check();
   }
-
-  static readonly databases = DATABASES;
 }
