@@ -8,18 +8,56 @@ export const Errors = {
   outOfMemory: "OOM command not allowed when used memory > 'maxmemory'.",
   notAnInteger: "ERR value is not an integer or out of range",
   notPositive: "ERR value is out of range, must be positive",
+  countOutOfRange:
+    "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+  numkeysPositive: "ERR numkeys should be greater than 0",
+  tooManyKeys: "ERR Number of keys can't be greater than number of args",
+  negativeLimit: "ERR LIMIT can't be negative",
   notAFloat: "ERR value is not a valid float",
+  addNxXx: "ERR XX and NX options at the same time are not compatible",
+  addGtLtNx: "ERR GT, LT, and/or NX options at the same time are not compatible",
+  addOnePair: "ERR INCR option supports a single increment-element pair",
+  scoreNotANumber: "ERR resulting score is not a number (NaN)",
+  weightNotAFloat: "ERR weight value is not a float",
+  boundNotAFloat: "ERR min or max is not a float",
+  boundNotAMember: "ERR min or max not valid string range item",
+  limitByRank: "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX",
+  scoresByMember: "ERR syntax error, WITHSCORES not supported in combination with BYLEX",
   overflow: "ERR increment or decrement would overflow",
   decrementOverflow: "ERR decrement would overflow",
   nanOrInfinity: "ERR increment would produce NaN or Infinity",
   stringTooLong: "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
   offsetOutOfRange: "ERR offset is out of range",
+  indexOutOfRange: "ERR index out of range",
+  rankZero:
+    "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the end of the list",
+  countNegative: "ERR COUNT can't be negative",
+  countPositive: "ERR count should be greater than 0",
+  maxlenNegative: "ERR MAXLEN can't be negative",
+  badDigest: "ERR digest must be exactly 16 hexadecimal characters",
+  deleteCondition: "ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE",
+  pairCount: "ERR invalid numkeys value",
+  pairs: "ERR wrong number of key-value pairs",
+  incrementNotAnInteger: "ERR Increment is not an integer or out of range",
+  incrementNotAFloat: "ERR Increment is not a valid float",
+  incrementInfinite: "ERR BYFLOAT increment cannot be Infinity",
+  valueInfinite: "ERR value cannot be Infinity",
+  boundsCrossed: "ERR LBOUND can't be greater than UBOUND",
+  enxWithoutExpiry: "ERR ENX flag requires an expiration",
+  appliedOverflow: "ERR applied increment would overflow",
+  throttleArguments: "ERR CL.THROTTLE needs max_burst >= 0, count > 0, period > 0, quantity >= 0",
   sameObject: "ERR source and destination objects are the same",
   dbOutOfRange: "ERR DB index is out of range",
   invalidDb: "ERR invalid DB index",
   invalidFirstDb: "ERR invalid first DB index",
   invalidSecondDb: "ERR invalid second DB index",
   invalidCursor: "ERR invalid cursor",
+  busyKey: "BUSYKEY Target key name already exists.",
+  badPayload: "ERR DUMP payload version or checksum are wrong",
+  badFormat: "ERR Bad data format",
+  invalidTtl: "ERR Invalid TTL value, must be >= 0",
+  invalidIdletime: "ERR Invalid IDLETIME value, must be >= 0",
+  invalidFrequency: "ERR Invalid FREQ value, must be >= 0 and <= 255",
   lcsBoth: "ERR If you want both the length and indexes, please just use IDX.",
   lcsTypes: "ERR The specified keys must contain string values",
   lcsMemory: "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
@@ -40,6 +78,7 @@ export const Errors = {
   invalidCommand: "ERR Invalid command specified",
   noKeyArguments: "ERR The command has no key arguments",
   keyArguments: "ERR Invalid number of arguments specified for command",
+  invalidArguments: "ERR Invalid arguments specified for command",
   intOutOfRange: "ERR value is out of range, value must between -2147483648 and 2147483647",
   maxAge: "ERR maxage is not an integer or out of range",
   maxAgePositive: "ERR maxage should be greater than 0",
@@ -49,6 +88,49 @@ export const Errors = {
   resp3Only: "ERR RESP2 is not supported by this command",
   protocolType:
     "ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
+  bitNotAnInteger: "ERR bit is not an integer or out of range",
+  bitOffset: "ERR bit offset is not an integer or out of range",
+  bitArgument: "ERR The bit argument must be 1 or 0.",
+  bitopNot: "ERR BITOP NOT must be called with a single source key.",
+  fieldType:
+    "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.",
+  overflowType: "ERR Invalid OVERFLOW type specified",
+  fieldReadOnly: "ERR BITFIELD_RO only supports the GET subcommand",
+  notHyperLogLog: "WRONGTYPE Key is not a valid HyperLogLog string value.",
+  corruptHyperLogLog: "INVALIDOBJ Corrupted HLL object detected",
+  specifiedKeyMissing: "ERR The specified key does not exist",
+  notSparse: "ERR HLL encoding is not sparse",
+  unit: "ERR unsupported unit provided. please use M, KM, FT, MI",
+  radius: "ERR need numeric radius",
+  radiusNegative: "ERR radius cannot be negative",
+  boxWidth: "ERR need numeric width",
+  boxHeight: "ERR need numeric height",
+  boxNegative: "ERR height or width cannot be negative",
+  noGeoMember: "ERR could not decode requested zset member",
+  geoCount: "ERR COUNT must be > 0",
+  geoAny: "ERR the ANY argument requires COUNT argument",
+  georadiusStore:
+    "ERR STORE option in GEORADIUS is not compatible with WITHDIST, WITHHASH and WITHCOORD options",
+  geosearchStore: "ERR GEOSEARCHSTORE is not compatible with WITHDIST, WITHHASH and WITHCOORD options",
+  sortWeights: "ERR One or more scores can't be converted into double",
+  hashNotAnInteger: "ERR hash value is not an integer",
+  hashNotAFloat: "ERR hash value is not a float",
+  argumentInfinite: "ERR value is NaN or Infinity",
+  pairCountOutOfRange: "ERR value is out of range",
+  fieldExpiry: "ERR invalid expire time, must be >= 0",
+  fieldsMissing: "ERR Mandatory argument FIELDS is missing or not at the right position",
+  numFields: "ERR Parameter `numFields` should be greater than 0",
+  fieldCount: "ERR Number of fields must be a positive integer",
+  fieldCountMismatch: "ERR The `numfields` parameter must match the number of arguments",
+  invalidFieldCount: "ERR invalid number of fields",
+  fieldConditions: "ERR Only one of FXX or FNX arguments can be specified",
+  fieldExpiries: "ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified",
+  notListpack: "ERR Not a listpack encoded object.",
+  notQuicklist: "ERR Not a quicklist encoded object.",
+  notHashTable: "ERR The value stored at the specified key is not represented using an hash table",
+  notSds: "ERR Not an sds encoded string.",
+  debugDatabase: "ERR Out of range database",
+  packedThreshold: "ERR argument must be a memory value bigger than 1 and smaller than 4gb",
   debugRefused:
     'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.',
 } as const;
@@ -66,6 +148,11 @@ export function invalidExpire(name: string): string {
   return `ERR invalid expire time in '${name}' command`;
 }
 
+/** HSETEX's word for an option it does not know. */
+export function unknownArgument(argument: string): string {
+  return `ERR unknown argument: ${printable(argument)}`;
+}
+
 export function unsupportedOption(option: string): string {
   return `ERR Unsupported option ${printable(option)}`;
 }
@@ -81,6 +168,11 @@ export function unknownTypeName(name: string): string {
 /** HELLO's word for an option it does not know or that lacks its value. */
 export function helloOption(option: string): string {
   return `ERR Syntax error in HELLO option '${printable(option)}'`;
+}
+
+/** INCREX's word for a bound; `name` as the option is spelled. */
+export function badBound(name: string, float: boolean): string {
+  return `ERR ${name} is not ${float ? "a valid float" : "an integer or out of range"}`;
 }
 
 /** CLIENT SETINFO's word for an attribute that does not exist. */
@@ -107,6 +199,36 @@ export function unknownSetting(name: string): string {
 
 export function settingRefused(name: string, reason: string): string {
   return `ERR CONFIG SET failed (possibly related to argument '${printable(name)}') - ${printable(reason)}`;
+}
+
+/** The word of ZUNION and its like for no keys at all. */
+export function atLeastOneKey(name: string): string {
+  return `ERR at least 1 input key is needed for '${name}' command`;
+}
+
+/** The geo commands' word for a place that there is none of; both numbers as printf's %f has them. */
+export function invalidPlace(longitude: string, latitude: string): string {
+  return `ERR invalid longitude,latitude pair ${longitude},${latitude}`;
+}
+
+/** GEOSEARCH's word for a centre or a shape that is missing; `name` as the command was spelled. */
+export function geosearchNeedsOne(options: string, name: string): string {
+  return `ERR exactly one of ${options} can be specified for ${printable(name)}`;
+}
+
+/** BITOP's word for DIFF, DIFF1 and ANDOR of a single string. */
+export function bitopSources(operation: string): string {
+  return `ERR BITOP ${operation.toUpperCase()} must be called with at least two source keys.`;
+}
+
+/** PFDEBUG has no subcommand rows. */
+export function pfdebugSubcommand(name: string): string {
+  return `ERR Unknown PFDEBUG subcommand '${printable(name)}'`;
+}
+
+/** What PFSELFTEST found wrong. */
+export function testFailed(what: string): string {
+  return `ERR TESTFAILED ${what}`;
 }
 
 /** DEBUG has no subcommand rows: name and arity fail alike. */

@@ -38,7 +38,8 @@ export class ReplyWriter {
     this.at = at + 2;
   }
 
-  /** Writes a safe integer's decimal digits at `at` and returns the position after them. */
+  /** Writes a safe integer's decimal digits at `at` and returns the position after them. Throws RangeError for a number
+   *  of more digits than there is room for, or no number: what a torn read says of a deadline. */
   protected digits(value: number, at: number): number {
     const { u8 } = this;
     if (value < 0) {
@@ -55,6 +56,7 @@ export class ReplyWriter {
       u8[at + 1] = Byte.Zero + value - tens * 10;
       return at + 2;
     }
+    if (!(value < 1e19)) throw new RangeError("no integer to reply with");
     let count = 3;
     for (let bound = 1000; bound <= value; bound *= 10) count++;
     let rest = value;

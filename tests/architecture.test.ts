@@ -12,13 +12,17 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   "engine/memory": [],
   "engine/index": ["engine/memory"],
   "engine/types": ["engine/memory", "engine/index"],
+  "engine/rdb": ["engine/memory", "engine/types"],
   "engine/shard": ["engine/memory", "engine/index", "engine/types"],
   "engine/io": ["engine/memory"],
   "engine/config": ["protocol"], // the error texts of CONFIG SET
-  "engine/commands": ["protocol", "engine/memory", "engine/index", "engine/types", "engine/shard"],
+  "engine/commands": [
+    ...["protocol", "engine/memory", "engine/index", "engine/types", "engine/shard"],
+    "engine/rdb", // DUMP and RESTORE
+  ],
   "engine/worker": [
-    ...["protocol", "engine/memory", "engine/index", "engine/shard", "engine/commands", "engine/io"],
-    "engine/config",
+    ...["protocol", "engine/memory", "engine/index", "engine/types", "engine/shard", "engine/commands"],
+    ...["engine/io", "engine/config"],
   ],
   cli: ["protocol", "engine/io"],
   cmd: ["protocol", "cli", "engine/config", "engine/worker"],
@@ -34,7 +38,13 @@ const reserved: Readonly<Record<string, readonly string[]>> = {
 
 /** Where chance and time come in. Everywhere else they are arguments: the clock of a turn, a function that draws. */
 const impure: Readonly<Record<string, readonly string[]>> = {
-  "Math.random": ["engine/commands/keyspace.ts"], // RANDOMKEY
+  "Math.random": [
+    "engine/commands/keyspace.ts", // RANDOMKEY
+    "engine/commands/hyperloglog.ts", // PFSELFTEST
+    "engine/commands/sorted-sets.ts", // ZRANDMEMBER
+    "engine/commands/hashes.ts", // HRANDFIELD
+    "engine/commands/sets.ts", // SPOP, SRANDMEMBER
+  ],
   "Date.now": [
     "engine/shard/clock.ts",
     "engine/worker/worker.ts", // once a turn

@@ -7,10 +7,13 @@
 // On the data path: no allocation. `text` and `args` make strings and are for options, names and cold commands.
 // Neighbours: engine/shard below; the handlers of this folder; engine/worker/dispatcher.ts makes and runs it.
 import type { CommandRow } from "../../protocol/command-row.ts";
+import { Errors } from "../../protocol/errors.ts";
 import type { LookAhead } from "../index/key-index.ts";
 import { Key } from "../memory/key.ts";
+import type { Type } from "../memory/record.ts";
 import type { Region } from "../memory/region.ts";
 import type { Keyspace } from "../shard/keyspace.ts";
+import { Place } from "../shard/place.ts";
 import type { Shard } from "../shard/shard.ts";
 import type { Reply } from "./reply.ts";
 import type { Server } from "./server.ts";
@@ -28,6 +31,9 @@ export class Call {
   /** The key looked at last, and its shard. */
   readonly key: Key;
   shard: Shard;
+  /** Places of keys that collections live at: one for most commands, `placeAt` for those of several keys. */
+  readonly place: Place;
+  private readonly places: Place[] = [];
   /** Lookups of this worker by commands that read, for INFO. */
   hits = 0;
   misses = 0;
@@ -40,6 +46,44 @@ export class Call {
   ) {
     this.key = new Key(input);
     this.shard = keyspace.shards[0]!;
+    this.place = new Place(this.shard);
+    this.places.push(this.place);
+  }
+
+  /** The place of that number; 0 is `place`. Kept, so that the steady state makes none. */
+  placeAt(number: number): Place {
+    while (this.places.length <= number) this.places.push(new Place(this.shard));
+    return this.places[number]!;
+  }
+
+  /** Finds argument `i` at a place for a command that writes. False when it is absent. */
+  findPlace(i: number, place: Place): boolean {
+    return place.find(this.locate(i), this.session.db, this.key);
+  }
+
+  /** The same for a command that reads: counted as a hit or a miss. */
+  findPlaceRead(i: number, place: Place): boolean {
+    const found = this.findPlace(i, place);
+    if (found) this.hits++;
+    else this.misses++;
+    return found;
+  }
+
+  /** Finds argument `i`, which must hold a `type`, at a place for a command that writes: 1 when it does, 0 when it is
+   *  absent, -1 after replying that it holds another type. */
+  openPlace(i: number, type: Type, place: Place): number {
+    if (!this.findPlace(i, place)) return 0;
+    if (place.type === type) return 1;
+    this.reply.error(Errors.wrongType);
+    return -1;
+  }
+
+  /** The same for a command that reads: counted as a hit or a miss. */
+  openPlaceRead(i: number, type: Type, place: Place): number {
+    if (!this.findPlaceRead(i, place)) return 0;
+    if (place.type === type) return 1;
+    this.reply.error(Errors.wrongType);
+    return -1;
   }
 
   get nowMs(): number {

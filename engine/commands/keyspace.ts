@@ -7,19 +7,18 @@
 // On the data path: DEL, UNLINK, EXISTS, TOUCH and TYPE allocate nothing. KEYS and SCAN allocate handles.
 import { Flag, type KeySpec, Scope, Tier } from "../../protocol/command-row.ts";
 import { Errors, unknownTypeName } from "../../protocol/errors.ts";
-import { Encoding, Type } from "../memory/record.ts";
+import { Encoding, Form, Type } from "../memory/record.ts";
 import { equalBytes } from "../memory/region.ts";
 import { DATABASES, type Shard } from "../shard/shard.ts";
 import { globMatch } from "../types/glob.ts";
 import { parseInteger } from "../types/integer.ts";
 import type { Call, Row } from "./call.ts";
+import { finishPage, isStar, page, pageTakes, readCursor, readPageOptions } from "./paging.ts";
 
 const PATH_UNIT = 4096;
 const SHARD_UNIT = 2 ** 35;
 
 const enum ScanLimit {
-  /** COUNT is a hint, and this is the most of it that one call honours. */
-  Keys = 65536,
   /** Steps a page takes at least before it may come back short. */
   Steps = 128,
 }
@@ -82,13 +81,14 @@ function moveName(call: Call, onlyNew: boolean): number {
   }
   if (sameKey(call)) return onlyNew ? 0 : 1;
   if (onlyNew && call.find(2) !== 0) return 0;
-  call.find(1);
-  const { region, at } = call.shard;
-  if (!call.locate(2).adopt(session.db, call.key, region, at)) {
+  const handle = call.find(1);
+  const source = call.shard;
+  const target = call.locate(2);
+  if (!target.adopt(session.db, call.key, source, handle, true)) {
     reply.error(Errors.outOfMemory);
     return -1;
   }
-  call.locate(1).remove(session.db, call.key);
+  call.locate(1).release(session.db, call.key, source !== target);
   return 1;
 }
 
@@ -113,9 +113,9 @@ function copy(call: Call): void {
   if (db === session.db && sameKey(call)) return reply.error(Errors.sameObject);
   if (call.findRead(1) === 0) return reply.integer(0);
   if (!replace && call.locate(2).find(db, call.key) !== 0) return reply.integer(0);
-  call.find(1);
-  const { region, at } = call.shard;
-  if (!call.locate(2).adopt(db, call.key, region, at)) return reply.error(Errors.outOfMemory);
+  const handle = call.find(1);
+  const source = call.shard;
+  if (!call.locate(2).adopt(db, call.key, source, handle, false)) return reply.error(Errors.outOfMemory);
   reply.integer(1);
 }
 
@@ -128,9 +128,9 @@ function move(call: Call): void {
   if (call.find(1) === 0) return reply.integer(0);
   const { shard, key } = call;
   if (shard.find(db, key) !== 0) return reply.integer(0);
-  shard.find(session.db, key);
-  if (!shard.adopt(db, key, shard.region, shard.at)) return reply.error(Errors.outOfMemory);
-  shard.remove(session.db, key);
+  const handle = shard.find(session.db, key);
+  if (!shard.adopt(db, key, shard, handle, true)) return reply.error(Errors.outOfMemory);
+  shard.release(session.db, key, false);
   reply.integer(1);
 }
 
@@ -222,11 +222,6 @@ function keys(call: Call): void {
     }
 }
 
-/** Whether argument `i` is the pattern that takes every key, the empty one too. */
-function isStar(call: Call, i: number): boolean {
-  return call.length[i] === 1 && call.input.u8[call.start[i]!] === 42;
-}
-
 /** Whether the key of a record, at which the shard's cursor is left, matches the pattern in argument `i`. */
 function keyMatches(call: Call, i: number, shard: Shard, handle: number): boolean {
   shard.open(handle);
@@ -239,33 +234,10 @@ function scan(call: Call): void {
   const { reply } = call;
   const cursor = readCursor(call, 1);
   if (cursor < 0) return reply.error(Errors.invalidCursor);
-  let wanted = 10;
-  let pattern = 0;
-  let type = 0;
-  for (let i = 2; i < call.argc; i += 2) {
-    if (i + 1 === call.argc) return reply.error(Errors.syntax);
-    if (call.is(i, "count")) {
-      wanted = parseInteger(call.input.u8, call.start[i + 1]!, call.length[i + 1]!);
-      if (Number.isNaN(wanted)) return reply.error(Errors.notAnInteger);
-      if (wanted < 1) return reply.error(Errors.syntax);
-    } else if (call.is(i, "match")) {
-      pattern = isStar(call, i + 1) ? 0 : i + 1;
-    } else if (call.is(i, "type")) {
-      type = readType(call, i + 1);
-      if (type === 0) return reply.error(unknownTypeName(call.text(i + 1)));
-    } else return reply.error(Errors.syntax);
-  }
-  scanPage(call, cursor, Math.min(wanted, ScanLimit.Keys), pattern, type);
-}
-
-/** Argument `i` as a cursor: any unsigned 64-bit number, Infinity beyond those we give out, -1 when it is none. */
-function readCursor(call: Call, i: number): number {
-  const text = call.text(i);
-  if (text === "") return 0;
-  if (!/^\+?[0-9]+$/.test(text)) return -1;
-  const cursor = BigInt(text.replace(/^\+/, ""));
-  if (cursor > 2n ** 64n - 1n) return -1;
-  return cursor > Number.MAX_SAFE_INTEGER ? Number.POSITIVE_INFINITY : Number(cursor);
+  if (!readPageOptions(call, 2, true, "")) return;
+  const type = page.type === 0 ? 0 : readType(call, page.type);
+  if (page.type !== 0 && type === 0) return reply.error(unknownTypeName(call.text(page.type)));
+  scanPage(call, cursor, type);
 }
 
 /** The type that argument `i` names, 0 for no type. Streams are a type that no key has. */
@@ -278,10 +250,11 @@ function readType(call: Call, i: number): number {
   return call.is(i, "stream") ? 15 : 0;
 }
 
-/** Replies with a page of about `wanted` keys before filtering, and the cursor after it. Takes one shard's lock at a
+/** Replies with a page of keys of `type` (0 for any), and the cursor after it. Takes one shard's lock at a
  *  time, for some 10 * `wanted` steps at most in all. */
-function scanPage(call: Call, cursor: number, wanted: number, pattern: number, type: number): void {
+function scanPage(call: Call, cursor: number, type: number): void {
   const { reply } = call;
+  const { wanted } = page;
   const { shards } = call.keyspace;
   const { db } = call.session;
   const handles: number[] = [];
@@ -305,7 +278,7 @@ function scanPage(call: Call, cursor: number, wanted: number, pattern: number, t
         for (const handle of handles) {
           shard.open(handle);
           if (type !== 0 && shard.type() !== type) continue;
-          if (pattern !== 0 && !keyMatches(call, pattern, shard, handle)) continue;
+          if (!pageTakes(call, shard.region, shard.keyStart(), shard.keyBytes())) continue;
           reply.bulk(shard.region, shard.keyStart(), shard.keyBytes());
           count++;
         }
@@ -318,14 +291,7 @@ function scanPage(call: Call, cursor: number, wanted: number, pattern: number, t
     position = 0;
   }
   const next = number < shards.length ? number * SHARD_UNIT + path * PATH_UNIT + position : 0;
-  const body = reply.at;
-  reply.array(2);
-  reply.text(next.toString());
-  reply.array(count);
-  if (reply.overflow || body === start) return;
-  const header = reply.u8.slice(body, reply.at);
-  reply.u8.copyWithin(start + header.length, start, body);
-  reply.u8.set(header, start);
+  finishPage(call, start, next, count);
 }
 
 /** OBJECT ENCODING key */
@@ -336,14 +302,20 @@ function objectEncoding(call: Call): void {
 
 /** What OBJECT ENCODING calls the form of the record at the shard's cursor. */
 export function encodingName(shard: Shard): string {
-  switch (shard.encoding()) {
-    case Encoding.Integer:
-      return "int";
-    case Encoding.Bytes:
-      return shard.valueBytes() <= 44 ? "embstr" : "raw";
-    default:
-      return "raw";
+  const form = shard.encoding();
+  switch (shard.type()) {
+    case Type.List:
+      return form === Form.Packed ? "listpack" : "quicklist";
+    case Type.Set:
+      return form === Form.Integers ? "intset" : form === Form.Packed ? "listpack" : "hashtable";
+    case Type.SortedSet:
+      return form === Form.Packed ? "listpack" : "skiplist";
+    case Type.Hash:
+      if (form === Form.PackedDeadlines) return "listpackex";
+      return form === Form.Packed ? "listpack" : "hashtable";
   }
+  if (form === Encoding.Integer) return "int";
+  return form === Encoding.Bytes && shard.valueBytes() <= 44 ? "embstr" : "raw";
 }
 
 /** OBJECT REFCOUNT key: nothing is shared. */

@@ -3,6 +3,8 @@
 
 import { ReplyWriter } from "../../protocol/reply-writer.ts";
 import { copyBytes, type Region } from "../memory/region.ts";
+import { DOUBLE_TEXT_BYTES, writeDouble } from "../types/double.ts";
+import { writeLatin1 } from "../types/integer.ts";
 
 /** Takes a large bulk string straight from where it lies, CRLF included, behind everything written so far. */
 export interface DirectSink {
@@ -30,6 +32,26 @@ export class Reply extends ReplyWriter {
   /** A bulk string of `bytes` bytes of `source`. Throws RangeError when they leave it (a torn read). */
   bulk(source: Region, start: number, bytes: number): void {
     if (!this.room(bytes + 32)) return;
+    if (bytes < 100 && bytes >= 0) {
+      // Short, as elements of collections are: header, text and end without a call for each.
+      const { u8 } = this;
+      let { at } = this;
+      u8[at++] = 36;
+      if (bytes >= 10) {
+        const tens = (bytes * 205) >> 11; // bytes / 10 below 1029
+        u8[at++] = 48 + tens;
+        u8[at++] = 48 + bytes - tens * 10;
+      } else u8[at++] = 48 + bytes;
+      u8[at] = 13;
+      u8[at + 1] = 10;
+      at += 2;
+      copyBytes(this.region, at, source, start, bytes);
+      at += bytes;
+      u8[at] = 13;
+      u8[at + 1] = 10;
+      this.at = at + 2;
+      return;
+    }
     this.header(36, bytes);
     const { at } = this;
     if (bytes >= DIRECT_BYTES && this.direct && this.sink !== null) {
@@ -38,5 +60,32 @@ export class Reply extends ReplyWriter {
     }
     copyBytes(this.region, at, source, start, bytes);
     this.endBulk(at + bytes);
+  }
+
+  /** A score or another float64: a double in RESP3, a bulk string in RESP2. */
+  double(value: number): void {
+    if (!this.room(DOUBLE_TEXT_BYTES + 8)) return;
+    const { u8, at } = this;
+    if (this.resp3) {
+      u8[at] = 44;
+      this.endBulk(at + 1 + writeDouble(u8, at + 1, value));
+      return;
+    }
+    // The text where it belongs behind a length of one digit, one further when that was two.
+    const bytes = writeDouble(u8, at + 4, value);
+    if (bytes >= 10) u8.copyWithin(at + 5, at + 4, at + 4 + bytes);
+    this.header(36, bytes);
+    this.endBulk(this.at + bytes);
+  }
+
+  /** A number that is text already, as a double: INCREX's, of more digits than a float64 has. */
+  doubleText(text: string): void {
+    if (!this.resp3) {
+      this.text(text);
+      return;
+    }
+    if (!this.room(text.length + 3)) return;
+    this.u8[this.at] = 44;
+    this.endBulk(this.at + 1 + writeLatin1(this.u8, this.at + 1, text));
   }
 }

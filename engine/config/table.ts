@@ -301,6 +301,14 @@ export const settingRows: readonly SettingRow[] = [
     {},
     readOutputLimits,
   ),
+  // Data types
+  memory(
+    "hll-sparse-max-bytes",
+    3000n,
+    0n,
+    LONG_MAX,
+    "Longest sparse HyperLogLog; one that would grow longer becomes dense.",
+  ),
   // Persistence
   row("save", "save points", "", "When to write snapshots; none are written now.", {}, readSave),
   onlyOff("appendonly", "this version keeps no log of writes", "Whether writes are logged; they are not."),
@@ -340,6 +348,66 @@ export const settingRows: readonly SettingRow[] = [
   // Accepted and echoed, without effect.
   integer("maxmemory-samples", 5, 1n, INT_MAX, "No effect: nothing is sampled.", inert),
   integer("maxmemory-eviction-tenacity", 10, 0n, 100n, "No effect.", inert),
+  integer("hash-max-listpack-entries", 512, 0n, LONG_MAX, "Fields up to which a hash stays packed.", {
+    aliases: ["hash-max-ziplist-entries"],
+  }),
+  memory(
+    "hash-max-listpack-value",
+    64n,
+    0n,
+    LONG_MAX,
+    "Bytes of a field or value up to which a hash stays packed.",
+    {
+      aliases: ["hash-max-ziplist-value"],
+    },
+  ),
+  integer(
+    "list-max-listpack-size",
+    -2,
+    -INT_MAX - 1n,
+    INT_MAX,
+    "Size up to which a list stays in one piece: -1 to -5 for 4 to 64 KiB, else elements.",
+    {
+      aliases: ["list-max-ziplist-size"],
+    },
+  ),
+  integer(
+    "list-compress-depth",
+    0,
+    0n,
+    INT_MAX,
+    "No effect: lists are kept packed and not compressed.",
+    inert,
+  ),
+  integer(
+    "set-max-intset-entries",
+    512,
+    0n,
+    LONG_MAX,
+    "Members up to which a set of integers stays a sorted array.",
+  ),
+  integer("set-max-listpack-entries", 128, 0n, LONG_MAX, "Members up to which a set stays packed."),
+  memory("set-max-listpack-value", 64n, 0n, LONG_MAX, "Bytes of a member up to which a set stays packed."),
+  integer("zset-max-listpack-entries", 128, 0n, LONG_MAX, "Members up to which a sorted set stays packed.", {
+    aliases: ["zset-max-ziplist-entries"],
+  }),
+  memory(
+    "zset-max-listpack-value",
+    64n,
+    0n,
+    LONG_MAX,
+    "Bytes of a member up to which a sorted set stays packed.",
+    {
+      aliases: ["zset-max-ziplist-value"],
+    },
+  ),
+  choice(
+    "sanitize-dump-payload",
+    ["no", "yes", "clients"],
+    "no",
+    "No effect: payloads are always checked in full.",
+    inert,
+  ),
   bool("activerehashing", true, "No effect: tables grow in place.", inert),
   row("hz", "integer", "10", "No effect: nothing runs by ticks.", inert, (value) => {
     if (!canonicalInteger(value)) return { error: "argument couldn't be parsed into an integer" };

@@ -24,7 +24,7 @@ import { type Allocator, Handle } from "../memory/allocator.ts";
 import { assert } from "../memory/assert.ts";
 import { hashBytes, hashHigh, hashLow } from "../memory/hash.ts";
 import type { Key } from "../memory/key.ts";
-import { deadlineAt, keyBytesAt, keyMatches, keyStartAt } from "../memory/record.ts";
+import { dueAt, keyBytesAt, keyMatches, keyStartAt } from "../memory/record.ts";
 import type { Region } from "../memory/region.ts";
 
 const enum Leaf {
@@ -538,7 +538,7 @@ export class KeyIndex {
     let earliest = Number.POSITIVE_INFINITY;
     for (const handle of handles) {
       const at = (handle & Handle.GranuleMask) << Handle.GranuleShift;
-      const deadline = deadlineAt(this.allocator.regionOf(handle), at);
+      const deadline = dueAt(this.allocator.regionOf(handle), at);
       if (deadline !== 0 && deadline < earliest) earliest = deadline;
     }
     this.setDeadline(leaf, earliest);
@@ -644,7 +644,7 @@ export class KeyIndex {
             assert((u32[header + ((1 + home) << 4)]! & Leaf.StashBit) !== 0, "home knows of the stash");
           else assert(block - 1 === home || block - 1 === (home + 1) % regular, "home or neighbour");
           const at = (handle & Handle.GranuleMask) << Handle.GranuleShift;
-          const deadline = deadlineAt(this.allocator.regionOf(handle), at);
+          const deadline = dueAt(this.allocator.regionOf(handle), at);
           assert(
             deadline === 0 || this.leafDeadline(leaf) <= deadline,
             "the leaf knows its earliest deadline",

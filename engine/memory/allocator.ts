@@ -40,7 +40,9 @@ export const enum Alloc {
   SegmentPages = 67, // bump: pages handed out in the newest segment
   ClassHeads = 72, // 255 words
   RunBins = 328, // 32 exact bins (1..32 pages), then 18 by power of two
-  End = 384,
+  /** A word a segment: free pages below this one may still be backed by the system; 0 for none. */
+  Backed = 384,
+  End = 416,
 }
 
 const enum Kind {
@@ -81,24 +83,53 @@ export class Allocator {
     return (this.head[Alloc.LiveGranulesHigh]! * 0x40000000 + this.head[Alloc.LiveGranulesLow]!) * 8;
   }
 
-  /** Forgets everything allocated; the pages go back to the system. O(pages in use). */
+  /** Forgets everything allocated. The pages stay with the process until `releaseStep` gives them back, as the system
+   *  takes milliseconds for every 64 MiB of that. O(page map in use): 50 us a GiB. */
   reset(): void {
     const { head, segments } = this;
-    for (let s = 0; s < segments.count; s++) {
-      const used = s === segments.count - 1 ? head[Alloc.SegmentPages]! : segments.pages;
+    const newest = segments.count - 1;
+    for (let s = 0; s <= newest; s++) {
+      const used = s === newest ? head[Alloc.SegmentPages]! : segments.pages;
       const first = segments.firstPage(s);
-      if (used > first) {
-        segments.at(s).u32.fill(0, segments.mapWord(s), segments.mapWord(s) + used);
-        segments.at(s).release(first * Size.PageBytes, used * Size.PageBytes);
-      }
+      if (used > first) segments.at(s).u32.fill(0, segments.mapWord(s), segments.mapWord(s) + used);
+      head[Alloc.Backed + s] = Math.max(used, head[Alloc.Backed + s]!);
     }
-    head.fill(0, Alloc.UsedPages, Alloc.End);
-    for (let s = 0; s < segments.count - 1; s++) {
+    head.fill(0, Alloc.UsedPages, Alloc.Backed);
+    for (let s = 0; s < newest; s++) {
       // Older segments become one free run each; the newest goes on by its bump mark.
       const first = segments.firstPage(s);
       this.linkRun(s, first, segments.pages - first, Run.Released);
     }
-    head[Alloc.SegmentPages] = segments.firstPage(segments.count - 1);
+    head[Alloc.SegmentPages] = segments.firstPage(newest);
+  }
+
+  /** Gives up to `pages` pages that `reset` left back to the system. True when there are none left. */
+  releaseStep(pages: number): boolean {
+    const { head, segments } = this;
+    const newest = segments.count - 1;
+    for (let s = 0; s <= newest; s++) {
+      const top = head[Alloc.Backed + s]!;
+      if (top === 0) continue;
+      // What is free at the end of a segment: all from the bump mark on, or the run that ends it.
+      let free = head[Alloc.SegmentPages]!;
+      if (s < newest) {
+        const entry = segments.at(s).u32[segments.mapWord(s) + segments.pages - 1]!;
+        const length = (entry & 3) === Kind.Free ? (entry >>> 2) & Run.LengthMask : 0;
+        free = segments.pages - length + 1; // the run's first page holds its links
+      }
+      const from = Math.max(free, top - pages);
+      if (from < top) segments.at(s).release(from * Size.PageBytes, top * Size.PageBytes);
+      head[Alloc.Backed + s] = from > free && from < top ? from : 0;
+      return false;
+    }
+    return true;
+  }
+
+  /** Whether releaseStep has something to do. */
+  get releasable(): boolean {
+    const { head, segments } = this;
+    for (let s = 0; s < segments.count; s++) if (head[Alloc.Backed + s] !== 0) return true;
+    return false;
   }
 
   /** The region a handle points into. Undefined for a handle no allocator made: the caller decides who may ask. */
@@ -257,6 +288,33 @@ export class Allocator {
 
   /** A global page number of `pages` free pages in a row, or -1. */
   private takeRun(pages: number): number {
+    const page = this.findRun(pages);
+    return page >= 0 || !this.freeEmptySpans() ? page : this.findRun(pages);
+  }
+
+  /** Takes back the empty span that a class may keep for its next allocation, if it is not far down the list. Whether
+   *  there was any. */
+  private freeEmptySpans(): boolean {
+    const { head } = this;
+    let freed = false;
+    for (let index = 0; index < Size.ClassCount; index++) {
+      let page = head[Alloc.ClassHeads + index]!;
+      for (let steps = 0; page !== 0 && steps < 64; steps++) {
+        const words = this.pageWords(page);
+        const span = (page & Run.PageMask) << 10;
+        const next = words[span + 2]!;
+        if ((words[span + 1]! & 0xffff) === 0) {
+          this.unlinkSpan(index, page);
+          this.releaseRun(page >>> Run.PageBits, page & Run.PageMask, spanPagesOf[index]!);
+          freed = true;
+        }
+        page = next;
+      }
+    }
+    return freed;
+  }
+
+  private findRun(pages: number): number {
     const { head } = this;
     for (let bin = binOf(pages); bin < Run.Bins; bin++) {
       let page = head[Alloc.RunBins + bin]!;
@@ -324,12 +382,17 @@ export class Allocator {
     const { u32 } = segments.at(segment);
     const map = segments.mapWord(segment);
     u32.fill(0, map + first, map + first + pages);
+    // What of the merged run the system still backs: the new pages, and neighbours that were not given back yet. The first
+    // page of a run is kept, for it holds the links.
+    let from = first + 1;
+    let to = first + pages;
     let released = 0;
     if (first > segments.firstPage(segment)) {
       const before = u32[map + first - 1]!;
       if ((before & 3) === Kind.Free) {
         const length = (before >>> 2) & Run.LengthMask;
         this.unlinkRun(segment, first - length, length);
+        from = (before & Run.Released) !== 0 ? first : first - length + 1;
         first -= length;
         pages += length;
       }
@@ -339,12 +402,13 @@ export class Allocator {
       if ((after & 3) === Kind.Free) {
         const length = (after >>> 2) & Run.LengthMask;
         this.unlinkRun(segment, first + pages, length);
+        to += (after & Run.Released) !== 0 ? 1 : length;
         pages += length;
       }
     }
     if (pages >= 64) {
-      // A large hole goes back to the system at once, but for its first page, which holds the links.
-      segments.at(segment).release((first + 1) * Size.PageBytes, (first + pages) * Size.PageBytes);
+      // A large hole goes back to the system at once.
+      segments.at(segment).release(from * Size.PageBytes, to * Size.PageBytes);
       released = Run.Released;
     }
     this.linkRun(segment, first, pages, released);

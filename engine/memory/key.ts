@@ -27,4 +27,18 @@ export class Key {
     this.low = hashLow;
     this.hint = 0;
   }
+
+  /** Says what `other` says. */
+  copy(other: Key): void {
+    this.region = other.region;
+    this.start = other.start;
+    this.bytes = other.bytes;
+    this.high = other.high;
+    this.low = other.low;
+    this.hint = other.hint;
+    this.hintDb = other.hintDb;
+    this.hintWord = other.hintWord;
+    this.hintLeaf = other.hintLeaf;
+    this.hintChanges = other.hintChanges;
+  }
 }

@@ -34,6 +34,29 @@ export const enum Encoding {
   Integer = 2,
 }
 
+/** Forms of a collection, kept where strings keep their encoding. */
+export const enum Form {
+  /** Elements packed into the value (engine/types/packed.ts). */
+  Packed = 0,
+  /** Sets: sorted integers in the value (engine/types/integer-set.ts). */
+  Integers = 1,
+  /** Hashes: a float64, the earliest deadline, then packed triples of field, value and deadline. */
+  PackedDeadlines = 2,
+  /** From here on the value is a root (PagesRoot) and the elements lie in pages of their own. */
+  Pages = 3,
+  /** Hashes: the same, and a field may have a deadline. */
+  PagesDeadlines = 4,
+}
+
+/** What every root begins with. Byte offsets in the value. */
+export const enum PagesRoot {
+  /** float64, ms since the epoch: no field is due before this; Infinity for none. Hashes only. */
+  Deadline = 0,
+  /** u32: the next record whose pages wait to be freed. */
+  Next = 8,
+  Bytes = 16,
+}
+
 export const enum RecordFlag {
   Deadline = 1,
   Wide = 2,
@@ -101,6 +124,29 @@ export function deadlineAt(region: Region, at: number): number {
   const flags = region.u8[at + 1]!;
   if ((flags & RecordFlag.Deadline) === 0) return 0;
   return region.view.getFloat64(at + headerBytes(flags) - 8, true);
+}
+
+/** Whether the record's value is a root with pages of its own. */
+export function hasPagesAt(region: Region, at: number): boolean {
+  const kind = region.u8[at]!;
+  return kind >>> 4 >= Form.Pages && (kind & 15) !== Type.String;
+}
+
+/** Whether fields of the record have deadlines of their own. */
+export function hasFieldDeadlinesAt(region: Region, at: number): boolean {
+  const kind = region.u8[at]!;
+  return (
+    kind === (Type.Hash | (Form.PackedDeadlines << 4)) || kind === (Type.Hash | (Form.PagesDeadlines << 4))
+  );
+}
+
+/** The earliest time at which something of the record is due, itself or a field: ms since the epoch, 0 for never. */
+export function dueAt(region: Region, at: number): number {
+  const deadlineMs = deadlineAt(region, at);
+  if (!hasFieldDeadlinesAt(region, at)) return deadlineMs;
+  const fieldMs = region.view.getFloat64(valueStartAt(region, at) + PagesRoot.Deadline, true);
+  if (fieldMs === Number.POSITIVE_INFINITY) return deadlineMs;
+  return deadlineMs === 0 || fieldMs < deadlineMs ? fieldMs : deadlineMs;
 }
 
 /** Moves the deadline of a record that has one. */

@@ -69,7 +69,8 @@ export function need(region: Region | null, what: string): Region {
 }
 
 /** Copies `bytes` between regions; the ranges may overlap. Throws RangeError before touching anything if either
- *  range leaves its region, so a torn or hostile length is an error and never a wild write. */
+ *  range leaves its region, so a torn or hostile length is an error and never a wild write. The conditions of this file
+ *  are those of a good range, so that NaN, which a torn read can lead to, is in none. */
 export function copyBytes(
   target: Region,
   targetStart: number,
@@ -78,11 +79,13 @@ export function copyBytes(
   bytes: number,
 ): void {
   if (
-    bytes < 0 ||
-    targetStart < 0 ||
-    sourceStart < 0 ||
-    targetStart + bytes > target.bytes ||
-    sourceStart + bytes > source.bytes
+    !(
+      bytes >= 0 &&
+      targetStart >= 0 &&
+      sourceStart >= 0 &&
+      targetStart + bytes <= target.bytes &&
+      sourceStart + bytes <= source.bytes
+    )
   )
     throw new RangeError(`copy of ${bytes} bytes from ${sourceStart} to ${targetStart} leaves its region`);
   if (bytes <= 16) {
@@ -104,7 +107,7 @@ export function copyBytes(
 
 /** Whether two ranges of equal length hold the same bytes. False when either leaves its region. */
 export function equalBytes(a: Region, aStart: number, b: Region, bStart: number, bytes: number): boolean {
-  if (aStart + bytes > a.bytes || bStart + bytes > b.bytes) return false;
+  if (!(aStart >= 0 && bStart >= 0 && aStart + bytes <= a.bytes && bStart + bytes <= b.bytes)) return false;
   if (bytes > 64) return memcmp(a.address + aStart, b.address + bStart, bytes) === 0;
   let i = 0;
   for (; i + 4 <= bytes; i += 4)
@@ -113,8 +116,39 @@ export function equalBytes(a: Region, aStart: number, b: Region, bStart: number,
   return true;
 }
 
+/** Order of two ranges, by their bytes as memcmp has it and then the shorter first: negative, 0 or positive. Throws
+ *  RangeError when either leaves its region. */
+export function compareBytes(
+  a: Region,
+  aStart: number,
+  aBytes: number,
+  b: Region,
+  bStart: number,
+  bBytes: number,
+): number {
+  if (!(aStart >= 0 && bStart >= 0 && aStart + aBytes <= a.bytes && bStart + bBytes <= b.bytes))
+    throw new RangeError("a range to compare leaves its region");
+  const common = Math.min(aBytes, bBytes);
+  if (common > 64) {
+    const order = memcmp(a.address + aStart, b.address + bStart, common);
+    return order !== 0 ? order : aBytes - bBytes;
+  }
+  let i = 0;
+  for (; i + 4 <= common; i += 4) {
+    const x = a.view.getUint32(aStart + i);
+    const y = b.view.getUint32(bStart + i);
+    if (x !== y) return x < y ? -1 : 1;
+  }
+  for (; i < common; i++) {
+    const order = a.u8[aStart + i]! - b.u8[bStart + i]!;
+    if (order !== 0) return order;
+  }
+  return aBytes - bBytes;
+}
+
 /** Zeroes [start, start + bytes). */
 export function clearBytes(target: Region, start: number, bytes: number): void {
-  if (start < 0 || bytes < 0 || start + bytes > target.bytes) throw new RangeError("clear leaves its region");
+  if (!(start >= 0 && bytes >= 0 && start + bytes <= target.bytes))
+    throw new RangeError("clear leaves its region");
   memset(target.address + start, 0, bytes);
 }

@@ -13,7 +13,7 @@ export const enum Super {
   LockWaiters = 1,
   SegmentCount = 16,
   SegmentBytes = 17,
-  // 64..383: the allocator (Alloc in allocator.ts)
+  // 64..415: the allocator (Alloc in allocator.ts)
   Addresses = 256, // f64 index: words 512..575
   Shard = 640, // i32 word: the shard's own fields from here on (shard.ts)
   Bytes = 8192,

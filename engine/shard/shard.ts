@@ -17,13 +17,17 @@ import { Key } from "../memory/key.ts";
 import { lock, readBegin, readValid, unlock } from "../memory/lock.ts";
 import {
   deadlineAt,
+  dueAt,
   type Encoding,
   encodingAt,
   flagsAt,
   flagsFor,
+  hasFieldDeadlinesAt,
+  hasPagesAt,
   headerBytes,
   keyBytesAt,
   keyStartAt,
+  PagesRoot,
   setDeadlineAt,
   setKindAt,
   setValueBytesAt,
@@ -35,7 +39,10 @@ import {
 } from "../memory/record.ts";
 import { copyBytes, type Region } from "../memory/region.ts";
 import { type Segments, Super } from "../memory/segments.ts";
+import { Hash } from "../types/hash.ts";
+import { clonePages, freePages } from "../types/pages.ts";
 import type { Clock } from "./clock.ts";
+import { Place } from "./place.ts";
 
 export { DATABASES };
 
@@ -44,8 +51,18 @@ const enum Field {
   Expired = 705,
   ExpireCursorDb = 706,
   ExpireCursorEntry = 707,
+  /** Handle of the first record whose pages are to be freed. */
+  Discarded = 708,
+  /** 1 when a field of some hash may have a deadline, 2 when a whole sweep since has met no leaf with one, 0 for none. */
+  FieldDeadlines = 709,
 }
 assert(Field.Expired === Super.Shard + DATABASES * Root.Words + 1, "the shard's fields follow its roots");
+
+/** Blocks of a removed collection that are freed at once: a hash of a thousand fields is done with that. */
+const RECLAIM_AT_ONCE = 64;
+
+/** The hash whose fields are reaped. */
+const hash = new Hash();
 
 export class Shard {
   readonly allocator: Allocator;
@@ -54,9 +71,13 @@ export class Shard {
   private version = 0;
   /** Whether this worker may change the shard now: it holds the lock, or is the only worker. */
   exclusive: boolean;
-  /** The record `find` or a setter ended at. */
+  /** The record `find` or a setter ended at: handle, region and byte offset. */
+  handle = 0;
   region: Region;
   at = 0;
+  /** A record whose pages are freed or made, and one whose pages are copied. */
+  private readonly place: Place;
+  private readonly source: Place;
   private readonly scratch: number[] = [];
   /** The key of a record met on a walk. */
   private readonly walkKey: Key;
@@ -72,6 +93,8 @@ export class Shard {
     this.index = new KeyIndex(this.allocator, this.superblock, Super.Shard);
     this.exclusive = alone;
     this.walkKey = new Key(this.superblock);
+    this.place = new Place(this);
+    this.source = new Place(this);
   }
 
   // Lock
@@ -106,6 +129,7 @@ export class Shard {
     if (handle === 0) return 0;
     const region = this.segments.at(handle >>> Handle.SegmentShift);
     const at = (handle & Handle.GranuleMask) << Handle.GranuleShift;
+    this.handle = handle;
     this.region = region;
     this.at = at;
     const deadline = deadlineAt(region, at);
@@ -128,6 +152,7 @@ export class Shard {
 
   /** Sets `region` and `at` to a handle's record. */
   open(handle: number): void {
+    this.handle = handle;
     this.region = this.segments.at(handle >>> Handle.SegmentShift);
     this.at = (handle & Handle.GranuleMask) << Handle.GranuleShift;
   }
@@ -198,8 +223,15 @@ export class Shard {
     return true;
   }
 
-  /** Makes the value of the string at a live `handle` (from `find`) `bytes` long, keeping what fits of it and its
-   *  deadline. With `spare`, leaves room to grow further. False when memory is out; the cursor follows the record. */
+  /** Puts a record with an undefined value of `bytes` bytes under the key, whatever was there; the cursor is at it. False,
+   *  and what was there still is, when memory is out. */
+  create(db: number, key: Key, kind: number, bytes: number, deadlineMs: number): boolean {
+    return this.make(db, key, this.index.find(db, key), kind, bytes, deadlineMs, bytes) >= 0;
+  }
+
+  /** Makes the value at a live `handle` (from `find`, the cursor at it) `bytes` long, keeping what fits of it and its
+   *  deadline. With `spare`, a record that must move gets room to grow further. False when memory is out, which it never is
+   *  for fewer bytes; the cursor follows the record. */
   resizeValue(db: number, key: Key, handle: number, bytes: number, spare: boolean): boolean {
     const { region, at } = this;
     const kept = Math.min(valueBytesAt(region, at), bytes);
@@ -207,17 +239,24 @@ export class Shard {
     const deadlineMs = deadlineAt(region, at);
     const keyBytes = keyBytesAt(region, at);
     const total = headerBytes(flags) + keyBytes + bytes;
-    if (flagsFor(keyBytes, bytes, deadlineMs) === flags && total <= this.allocator.slotBytes(handle)) {
+    const slot = this.allocator.slotBytes(handle);
+    // In place, unless most of the slot would be left empty. A shorter value may keep the width of its length.
+    if (total <= slot && total >= slot >> 1 && flagsFor(keyBytes, bytes, deadlineMs) === flags) {
       setValueBytesAt(region, at, bytes);
       return true;
     }
     const from = valueStartAt(region, at);
-    const room = spare ? bytes + Math.min(bytes >> 2, 1 << 20) : bytes;
     const kind = region.u8[at]!;
+    // Strings that are appended to grow by large steps; packed collections stay dense.
+    const share = (kind & 15) === Type.String ? Math.min(bytes >> 2, 1 << 20) : bytes >> 4;
     const created = this.allocator.allocate(
-      headerBytes(flagsFor(keyBytes, bytes, deadlineMs)) + keyBytes + room,
+      headerBytes(flagsFor(keyBytes, bytes, deadlineMs)) + keyBytes + bytes + (spare ? share : 0),
     );
-    if (created === 0) return false;
+    if (created === 0) {
+      if (kept < bytes) return false;
+      setValueBytesAt(region, at, bytes);
+      return true;
+    }
     this.open(created);
     const value = writeHeader(
       this.region,
@@ -277,6 +316,21 @@ export class Shard {
     return true;
   }
 
+  /** Tells the sweep that something of the live record of the key, itself or a field, is due at `deadlineMs`. */
+  noteDue(db: number, key: Key, deadlineMs: number): void {
+    this.superblock.i32[Field.FieldDeadlines] = 1;
+    this.index.find(db, key);
+    this.index.noteDeadline(deadlineMs);
+  }
+
+  /** Removes a key that is there, past its deadline or not. */
+  removeHandle(db: number, key: Key): void {
+    const handle = this.index.find(db, key);
+    assert(handle !== 0, "the key is there");
+    this.open(handle);
+    this.removeFound(db, handle);
+  }
+
   /** Removes a live key. False when there is none. */
   remove(db: number, key: Key): boolean {
     const handle = this.find(db, key);
@@ -285,15 +339,123 @@ export class Shard {
     return true;
   }
 
-  /** Copies the live record at (`source`, `from`), which may be another shard's, under `key`, replacing what is there.
-   *  False when memory is out. */
-  adopt(db: number, key: Key, source: Region, from: number): boolean {
-    const bytes = valueBytesAt(source, from);
-    const handle = this.index.find(db, key);
-    const value = this.make(db, key, handle, source.u8[from]!, bytes, deadlineAt(source, from), bytes);
+  /** Copies the live record of `handle` in `source`, this shard or another, under `key`, replacing what is there. With
+   *  `move`, the record is on its way: within one shard its pages then go along instead of being copied, and `release` is
+   *  to follow. False when memory is out. */
+  adopt(db: number, key: Key, source: Shard, handle: number, move: boolean): boolean {
+    source.open(handle);
+    const { region: from, at } = source;
+    const bytes = valueBytesAt(from, at);
+    const kind = from.u8[at]!;
+    const pages = hasPagesAt(from, at);
+    const deadlineMs = deadlineAt(from, at);
+    const due = dueAt(from, at);
+    const there = this.index.find(db, key);
+    if (pages && !(move && source === this)) {
+      // Pages first: under a record of this key that does not replace what is there before all of it could be copied.
+      return this.adoptPages(db, key, source, handle, kind, bytes, deadlineMs, due);
+    }
+    const value = this.make(db, key, there, kind, bytes, deadlineMs, bytes);
     if (value < 0) return false;
-    copyBytes(this.region, value, source, valueStartAt(source, from), bytes);
+    copyBytes(this.region, value, from, valueStartAt(from, at), bytes);
+    if (due !== 0) this.noteDue(db, key, due);
     return true;
+  }
+
+  private adoptPages(
+    db: number,
+    key: Key,
+    source: Shard,
+    handle: number,
+    kind: number,
+    bytes: number,
+    deadlineMs: number,
+    due: number,
+  ): boolean {
+    const { allocator } = this;
+    const flags = flagsFor(key.bytes, bytes, deadlineMs);
+    const created = allocator.allocate(headerBytes(flags) + key.bytes + bytes);
+    if (created === 0) return false;
+    this.open(created);
+    writeHeader(this.region, this.at, kind, key.region, key.start, key.bytes, bytes, deadlineMs);
+    const from = this.source;
+    from.openHandle(source, handle);
+    const to = this.place;
+    to.openHandle(this, created);
+    if (!clonePages(kind & 15, from, to) || !this.install(db, key, created)) {
+      to.openHandle(this, created);
+      while (!freePages(kind & 15, to, 1 << 20));
+      allocator.free(created);
+      return false;
+    }
+    if (deadlineMs !== 0) this.index.addDeadlines(db, 1);
+    if (due !== 0) this.noteDue(db, key, due);
+    this.open(created);
+    return true;
+  }
+
+  /** Makes a whole record the key's, in place of what is there. False, and nothing changed, when memory is out. */
+  private install(db: number, key: Key, created: number): boolean {
+    const there = this.index.find(db, key);
+    if (there === 0) return this.index.insert(db, key, created);
+    this.open(there);
+    if (this.deadline() !== 0) this.index.addDeadlines(db, -1);
+    this.index.replaceFound(created);
+    this.discard(there);
+    return true;
+  }
+
+  /** Removes the record of a key whose value `adopt` has moved. Its pages, if it has any and they moved within this
+   *  shard, are another record's now. */
+  release(db: number, key: Key, pagesToo: boolean): void {
+    const handle = this.index.find(db, key);
+    this.open(handle);
+    if (this.deadline() !== 0) this.index.addDeadlines(db, -1);
+    this.index.removeFound(db);
+    if (pagesToo) this.discard(handle);
+    else this.allocator.free(handle);
+  }
+
+  // Freeing
+
+  /** Frees a record that nothing leads to any more. The pages of a large one are freed in steps: some now, the rest by
+   *  reclaimStep. */
+  private discard(handle: number): void {
+    this.open(handle);
+    if (!hasPagesAt(this.region, this.at)) {
+      this.allocator.free(handle);
+      return;
+    }
+    const { i32 } = this.superblock;
+    this.region.view.setInt32(this.valueStart() + PagesRoot.Next, i32[Field.Discarded]!, true);
+    i32[Field.Discarded] = handle | 0;
+    this.reclaimStep(RECLAIM_AT_ONCE);
+  }
+
+  /** Whether there is work for reclaimStep. */
+  get reclaimable(): boolean {
+    return this.superblock.i32[Field.Discarded] !== 0 || this.allocator.releasable;
+  }
+
+  /** Frees about `blocks` pages of removed collections; when there are none, gives as many that a flush left back to the
+   *  system. */
+  reclaimStep(blocks: number): void {
+    const { i32 } = this.superblock;
+    const handle = i32[Field.Discarded]! >>> 0;
+    if (handle === 0) {
+      this.allocator.releaseStep(blocks);
+      return;
+    }
+    const place = this.place;
+    const { region, at, handle: kept } = this;
+    place.openHandle(this, handle);
+    if (freePages(place.type, place, blocks)) {
+      i32[Field.Discarded] = place.region.view.getInt32(place.valueStart + PagesRoot.Next, true);
+      this.allocator.free(handle);
+    }
+    this.handle = kept;
+    this.region = region;
+    this.at = at;
   }
 
   /** Room for a record of the key in place of `handle` (0: none), cursor set. The offset of its value, or -1. */
@@ -314,7 +476,7 @@ export class Shard {
       this.open(handle);
       const { region, at } = this;
       const had = deadlineAt(region, at) !== 0;
-      if (total <= slot && total >= slot >> 1) {
+      if (total <= slot && total >= slot >> 1 && !hasPagesAt(region, at)) {
         // In place: the common overwrite.
         if (had !== (deadlineMs !== 0)) index.addDeadlines(db, had ? -1 : 1);
         if (deadlineMs !== 0) index.noteDeadline(deadlineMs);
@@ -328,9 +490,9 @@ export class Shard {
       }
       const created = allocator.allocate(total);
       if (created === 0) return -1;
-      this.open(created);
       index.replaceFound(created);
-      allocator.free(handle);
+      this.discard(handle);
+      this.open(created);
       if (had !== (deadlineMs !== 0)) index.addDeadlines(db, had ? -1 : 1);
     } else {
       const created = allocator.allocate(total);
@@ -350,7 +512,7 @@ export class Shard {
   private removeFound(db: number, handle: number): void {
     if (deadlineAt(this.region, this.at) !== 0) this.index.addDeadlines(db, -1);
     this.index.removeFound(db);
-    this.allocator.free(handle);
+    this.discard(handle);
   }
 
   private expireFound(db: number, handle: number): void {
@@ -377,7 +539,7 @@ export class Shard {
       entry += index.leafSpan(db, entry);
       scratch.length = 0;
       index.collectLeaf(leaf, scratch);
-      for (const handle of scratch) allocator.free(handle);
+      for (const handle of scratch) this.discard(handle);
       allocator.free(leaf);
     }
     index.freeDirectory(db);
@@ -391,7 +553,10 @@ export class Shard {
       used += this.index.directorySize(db);
       this.index.forget(db);
     }
-    if (used > 0) this.allocator.reset();
+    if (used === 0 && this.superblock.i32[Field.Discarded] === 0) return;
+    this.superblock.i32[Field.Discarded] = 0;
+    this.superblock.i32[Field.FieldDeadlines] = 0;
+    this.allocator.reset();
   }
 
   // Walking
@@ -459,24 +624,41 @@ export class Shard {
     const { index, superblock, scratch, clock } = this;
     let db = superblock.i32[Field.ExpireCursorDb]!;
     let entry = superblock.i32[Field.ExpireCursorEntry]!;
+    const firstDb = db;
+    const firstEntry = entry;
+    let turned = false;
     let removed = 0;
     for (let steps = 0; steps < leaves && removed < most; steps++) {
       let skipped = 0;
-      while (index.deadlines(db) === 0 || entry >= index.directorySize(db)) {
+      while (
+        (index.deadlines(db) === 0 && superblock.i32[Field.FieldDeadlines] === 0) ||
+        entry >= index.directorySize(db)
+      ) {
         db = (db + 1) % DATABASES;
         entry = 0;
+        if (db === 0) turned = true;
+        if (db === 0 && superblock.i32[Field.FieldDeadlines] !== 0)
+          superblock.i32[Field.FieldDeadlines] = superblock.i32[Field.FieldDeadlines] === 1 ? 2 : 0;
         if (++skipped > DATABASES) break;
       }
       if (skipped > DATABASES) break;
+      // Once around: what is still due waits for the next step.
+      if (turned && (db > firstDb || (db === firstDb && entry >= firstEntry))) break;
       // The directory may have doubled meanwhile: any entry leads to a leaf, and its first one is not needed.
       const leaf = index.leafAt(db, entry);
-      if (index.leafDeadline(leaf) <= clock.nowMs) {
+      const due = index.leafDeadline(leaf);
+      if (due !== Number.POSITIVE_INFINITY && superblock.i32[Field.FieldDeadlines] !== 0)
+        superblock.i32[Field.FieldDeadlines] = 1;
+      if (due <= clock.nowMs) {
         scratch.length = 0;
         index.collectLeaf(leaf, scratch);
         for (const handle of scratch) {
           this.open(handle);
           const deadline = this.deadline();
-          if (deadline === 0 || deadline > clock.nowMs) continue;
+          if (deadline === 0 || deadline > clock.nowMs) {
+            if (hasFieldDeadlinesAt(this.region, this.at)) removed += this.reapFields(db, most - removed);
+            continue;
+          }
           this.walkKey.set(this.region, this.keyStart(), this.keyBytes());
           if (index.find(db, this.walkKey) === handle) {
             this.expireFound(db, handle);
@@ -490,6 +672,28 @@ export class Shard {
     superblock.i32[Field.ExpireCursorDb] = db;
     superblock.i32[Field.ExpireCursorEntry] = entry;
     return removed;
+  }
+
+  /** Removes up to about `most` fields past their deadline from the hash at the cursor, and the hash with its last one.
+   *  Returns how many. */
+  private reapFields(db: number, most: number): number {
+    const { walkKey, place } = this;
+    walkKey.set(this.region, this.keyStart(), this.keyBytes());
+    if (!place.find(this, db, walkKey)) return 0;
+    hash.open(place, this.clock.nowMs);
+    const removed = hash.reap(most);
+    if (hash.count === 0) {
+      // The record may have moved, and the key with it.
+      this.open(place.handle);
+      walkKey.set(this.region, this.keyStart(), this.keyBytes());
+      this.removeHandle(db, walkKey);
+    }
+    return removed;
+  }
+
+  /** Whether anything here may come due, a key or a field. */
+  get mayExpire(): boolean {
+    return this.superblock.i32[Field.FieldDeadlines] !== 0 || this.deadlines > 0;
   }
 
   /** How many keys of all databases have a deadline. */

@@ -26,6 +26,7 @@ import { lockWaits } from "../memory/lock.ts";
 import { copyBytes, need, Region, viewedBytes } from "../memory/region.ts";
 import { Clock } from "../shard/clock.ts";
 import { Keyspace } from "../shard/keyspace.ts";
+import { limits } from "../types/limits.ts";
 import { Client } from "./client.ts";
 import { CommandTable, type Entry } from "./command-table.ts";
 import { Entry as ClientEntry, Control, ERRORS_MAX, Figure, Word } from "./control.ts";
@@ -44,6 +45,8 @@ const IDLE_TICK_MS = 1_000;
 const STOP_MS = 2_000;
 /** Leaves of the index whose earliest deadline a step looks at, a shard. */
 const EXPIRE_LEAVES = 4096;
+/** Pages of removed collections that a step frees, or gives back to the system after a flush: under a millisecond. */
+const RECLAIM_BLOCKS = 1000;
 /** Keys a step reclaims before it stops, at the end of a leaf: a third of a millisecond's work. */
 const EXPIRE_KEYS = 1000;
 
@@ -174,7 +177,7 @@ export class Worker implements Events, DispatchHost, DirectSink {
     if (this.idleSeconds > 0 || now - this.lastReceivedMs < IDLE_TICK_MS) return true;
     const { shards } = this.keyspace;
     for (let i = this.plan.index; i < shards.length; i += this.plan.workers)
-      if (shards[i]!.deadlines > 0) return true;
+      if (shards[i]!.mayExpire || shards[i]!.reclaimable) return true;
     return false;
   }
 
@@ -229,6 +232,7 @@ export class Worker implements Events, DispatchHost, DirectSink {
     this.nextTickMs = now + TICK_MS;
     this.sleep = this.busy(now) ? TICK_MS : IDLE_TICK_MS;
     this.expire();
+    this.reclaim();
     for (const client of this.clients) if (client.session.lastMs >= last) this.publishNumbers(client);
     if (this.idleSeconds > 0)
       for (const client of this.clients)
@@ -246,12 +250,29 @@ export class Worker implements Events, DispatchHost, DirectSink {
     let removed = 0;
     for (let i = this.plan.index; i < shards.length && removed < EXPIRE_KEYS; i += this.plan.workers) {
       const shard = shards[i]!;
-      if (shard.deadlines === 0) continue;
+      if (!shard.mayExpire) continue;
       shard.lock();
       removed += shard.expireStep(EXPIRE_LEAVES, EXPIRE_KEYS - removed);
       shard.unlock();
     }
-    if (removed < EXPIRE_KEYS) return;
+    if (removed >= EXPIRE_KEYS) this.tickSoon();
+  }
+
+  /** Frees a bounded number of pages of removed collections, and more with the next turn. */
+  private reclaim(): void {
+    const { shards } = this.keyspace;
+    for (let i = this.plan.index; i < shards.length; i += this.plan.workers) {
+      const shard = shards[i]!;
+      if (!shard.reclaimable) continue;
+      shard.lock();
+      shard.reclaimStep(RECLAIM_BLOCKS);
+      shard.unlock();
+      if (shard.reclaimable) this.tickSoon();
+    }
+  }
+
+  /** Makes the next turn come at once, and tick. */
+  private tickSoon(): void {
     this.nextTickMs = this.clock.nowMs;
     if (this.plan.wakeFd >= 0) ringEventFd(this.plan.wakeFd);
   }
@@ -260,6 +281,14 @@ export class Worker implements Events, DispatchHost, DirectSink {
     const { settings } = this;
     this.maxMemory = settings.number("maxmemory");
     this.checkMemory();
+    limits.hashEntries = settings.number("hash-max-listpack-entries");
+    limits.hashValueBytes = settings.number("hash-max-listpack-value");
+    limits.setIntegers = settings.number("set-max-intset-entries");
+    limits.setEntries = settings.number("set-max-listpack-entries");
+    limits.setValueBytes = settings.number("set-max-listpack-value");
+    limits.sortedSetEntries = settings.number("zset-max-listpack-entries");
+    limits.sortedSetValueBytes = settings.number("zset-max-listpack-value");
+    limits.listSize = settings.number("list-max-listpack-size");
     this.queryLimit = settings.number("client-query-buffer-limit");
     this.maxClients = settings.number("maxclients");
     this.idleSeconds = settings.number("timeout");

@@ -1,0 +1,119 @@
+// place.ts: one key and its record, held across several changes: the Holder of a collection's data type, and what a
+// command that works on several keys at once keeps of each. A record moves only by its own changes, which go through
+// here, so a place stays right while others of the same shard are written; it is void once its key is removed otherwise.
+// On the data path: nothing allocates. Neighbours: shard.ts; engine/types/holder.ts; engine/commands opens places.
+import type { Allocator } from "../memory/allocator.ts";
+import { Key } from "../memory/key.ts";
+import {
+  deadlineAt,
+  encodingAt,
+  setKindAt,
+  type Type,
+  typeAt,
+  valueBytesAt,
+  valueStartAt,
+} from "../memory/record.ts";
+import type { Region } from "../memory/region.ts";
+import type { Holder } from "../types/holder.ts";
+import type { Shard } from "./shard.ts";
+
+/** A collection's value from this size on gets room to spare when it grows. */
+const SPARE_FROM = 256;
+
+export class Place implements Holder {
+  db = 0;
+  readonly key: Key;
+  /** Handle of the record, 0 when there is none. */
+  handle = 0;
+  region: Region;
+  private at = 0;
+
+  constructor(public shard: Shard) {
+    this.region = shard.region;
+    this.key = new Key(shard.region);
+  }
+
+  /** Finds the live record of a key of `shard`. */
+  find(shard: Shard, db: number, key: Key): boolean {
+    this.shard = shard;
+    this.db = db;
+    this.key.copy(key);
+    this.handle = shard.find(db, key);
+    this.region = shard.region;
+    this.at = shard.at;
+    return this.handle !== 0;
+  }
+
+  /** Stands for a record met on a walk: it may be read and its pages changed, but not resized. */
+  openHandle(shard: Shard, handle: number): void {
+    this.shard = shard;
+    this.handle = handle;
+    shard.open(handle);
+    this.region = shard.region;
+    this.at = shard.at;
+  }
+
+  get allocator(): Allocator {
+    return this.shard.allocator;
+  }
+
+  get type(): number {
+    return typeAt(this.region, this.at);
+  }
+
+  get form(): number {
+    return encodingAt(this.region, this.at);
+  }
+
+  setForm(form: number): void {
+    setKindAt(this.region, this.at, typeAt(this.region, this.at), form);
+  }
+
+  get valueStart(): number {
+    return valueStartAt(this.region, this.at);
+  }
+
+  get valueBytes(): number {
+    return valueBytesAt(this.region, this.at);
+  }
+
+  /** ms since the epoch, 0 for never. */
+  get deadlineMs(): number {
+    return deadlineAt(this.region, this.at);
+  }
+
+  /** Puts a record with an undefined value of `bytes` bytes under the key, whatever was there. False when memory is out:
+   *  then what was there still is. */
+  create(type: Type, form: number, bytes: number, deadlineMs = 0): boolean {
+    if (!this.shard.create(this.db, this.key, type | (form << 4), bytes, deadlineMs)) return false;
+    this.follow();
+    return true;
+  }
+
+  resize(bytes: number): boolean {
+    const { shard } = this;
+    shard.open(this.handle);
+    const spare = bytes >= SPARE_FROM && bytes > this.valueBytes;
+    if (!shard.resizeValue(this.db, this.key, this.handle, bytes, spare)) return false;
+    this.follow();
+    return true;
+  }
+
+  /** Tells the shard's sweep that something of the record is due at `deadlineMs`. */
+  noteDue(deadlineMs: number): void {
+    this.shard.noteDue(this.db, this.key, deadlineMs);
+  }
+
+  /** Removes the key. */
+  remove(): void {
+    this.shard.removeHandle(this.db, this.key);
+    this.handle = 0;
+  }
+
+  private follow(): void {
+    const { shard } = this;
+    this.handle = shard.handle;
+    this.region = shard.region;
+    this.at = shard.at;
+  }
+}
