@@ -26,17 +26,58 @@ export const enum Flag {
   AllowBusy = 1 << 19,
 }
 
-/** Which keys an argument range names and what is done to them (names as in COMMAND INFO's key specifications). */
-export interface KeySpec {
+/** What every key specification says: what is done to its keys, in COMMAND INFO's words. */
+interface KeyUse {
+  /** e.g. ["RO", "access"], in Redis's order. */
+  readonly flags: readonly string[];
+  readonly notes?: string;
+}
+
+/** Keys at known places: `{ first: 1, last: -1, step: 1 }`. */
+export interface RangeKeys extends KeyUse {
+  readonly find?: undefined;
+  readonly numkeys?: undefined;
   /** First key's argument, 1-based. */
   readonly first: number;
   /** Last key relative to the first; negative counts from the end of the arguments (-1 the last argument). */
   readonly last: number;
   readonly step: number;
-  /** e.g. ["RO", "access"], in Redis's order. */
-  readonly flags: readonly string[];
-  readonly notes?: string;
 }
+
+/** Keys whose number is an argument: of `ZUNION numkeys key ...` it is `{ numkeys: 1, first: 2, step: 1 }`. Locking
+ *  takes them as far as there are arguments when the number is none or too large: the handler refuses it then. */
+export interface CountedKeys extends KeyUse {
+  readonly find?: undefined;
+  /** Argument that says how many keys there are. */
+  readonly numkeys: number;
+  /** First key's argument. */
+  readonly first: number;
+  readonly step: number;
+}
+
+/** Keys after a word that may stand anywhere: GEORADIUS's STORE. Only in rows of Scope.All. */
+export interface KeywordKeys extends KeyUse {
+  readonly find: "keyword";
+  /** The word, in upper case. */
+  readonly keyword: string;
+  /** Argument from which on it is looked for. */
+  readonly first: number;
+  /** As in a range whose first key is the argument after the word. */
+  readonly last: number;
+  readonly step: number;
+}
+
+/** Keys that no specification can find: SORT's patterns. Only in rows of Scope.All. */
+export interface UnknownKeys extends KeyUse {
+  readonly find: "unknown";
+  /** The word, in upper case, whose last appearance stands before the key: SORT's STORE. COMMAND GETKEYS knows it,
+   *  COMMAND INFO does not tell. */
+  readonly keyword?: string;
+}
+
+/** Where keys stand among the arguments. Several specifications of Scope.Keys are either ranges side by side, which
+ *  are locked as one (RENAME, COPY), or one key and counted ones behind it (ZUNIONSTORE). */
+export type KeySpec = RangeKeys | CountedKeys | KeywordKeys | UnknownKeys;
 
 /** Which shards a command needs to itself while it runs. */
 export const enum Scope {
@@ -71,6 +112,8 @@ export interface CommandRow<Call> {
   readonly since: string;
   readonly complexity: string;
   readonly summary: string;
+  /** The script or dance of several commands that people write for lack of this one, as a sentence. */
+  readonly replaces?: string;
   /** Arguments after the name as a person reads them: "key value [NX | XX] [EX seconds]". */
   readonly syntax: string;
   /** The handler only reads and survives torn bytes: it may run without the shard's lock and be repeated. */

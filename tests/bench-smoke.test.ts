@@ -1,13 +1,19 @@
-// bench-smoke.test.ts: every micro-benchmark still runs, and the benchmarks' own arithmetic is right.
+// bench-smoke.test.ts: every micro-benchmark still runs, so do the benchmarks of whole servers on collections, tiny ones,
+// and the benchmarks' own arithmetic is right. The servers are our executable and the redis-server of the system.
 
-import { describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import * as fc from "fast-check";
 import toml from "toml";
 import { bench, registered } from "../scripts/bench/bench.ts";
 import { accepts, updated } from "../scripts/bench/claims.ts";
 import { Histogram } from "../scripts/bench/histogram.ts";
-import { geometricMean, median } from "../scripts/bench/lib.ts";
+import { geometricMean, median, RandomBytes, root } from "../scripts/bench/lib.ts";
 import { benchFiles } from "../scripts/bench/micro.ts";
+
+setDefaultTimeout(300_000);
 
 for (const file of benchFiles()) await import(file);
 
@@ -19,6 +25,74 @@ describe("bench: every micro-benchmark runs in its smoke size", () => {
       expect(smoke().checksum).toBe(first.checksum);
     });
   }
+});
+
+describe("bench: a whole server and collections", () => {
+  const folder = mkdtempSync(join(tmpdir(), "bench-smoke-"));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  mkdirSync(join(folder, "bin"));
+  symlinkSync(Bun.which("redis-server") ?? "", join(folder, "bin", "redis-server"));
+  // That of the system may be too old to know --seed.
+  const load = `#!/bin/sh\nexec ${Bun.which("redis-benchmark")} $(echo "$@" | sed "s/--seed 1//")\n`;
+  writeFileSync(join(folder, "bin", "redis-benchmark"), load, { mode: 0o755 });
+
+  /** Runs a benchmark and gives the first cells of the table rows that it prints. */
+  async function run(script: string, ...words: string[]): Promise<string[]> {
+    const child = Bun.spawn([process.execPath, join(root, "scripts/bench", script), ...words], {
+      env: { ...process.env, PEERS_DIR: folder, BENCH_DIR: folder },
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const [output, errors] = await Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+      child.exited,
+    ]);
+    if (child.exitCode !== 0) throw new Error(`${script} ended with ${child.exitCode}\n${output}${errors}`);
+    expect(output).not.toContain("NaN");
+    return [...output.matchAll(/^\| ([^|]*?) *\|/gm)].map(([, cell]) => cell);
+  }
+
+  test("collections.ts: all tests against both, in two pipelines", async () => {
+    const rows = await run("collections.ts", "--quick", "--only", "epoll,redis", "--cpu", "0.1");
+    expect(rows).toHaveLength(1 + 15 * 2 + 1);
+    expect(rows).toContain("ZPOPMIN, P 16");
+    expect(rows.at(-1)).toBe("geometric mean");
+  });
+
+  test("memory.ts --collections: all shapes, small and large", async () => {
+    const words = ["--collections", "--quick", "--payload", "2000000", "--only", "epoll", "--epoll"];
+    const rows = await run("memory.ts", ...words);
+    expect(rows).toHaveLength(3 + 3 * 16 + 1);
+    expect(rows.filter((row) => row.startsWith("sorted set, 10000, large"))).toHaveLength(3);
+  });
+
+  test("large-values.ts: all that is done, against both and with two workers", async () => {
+    const words = [
+      "--quick",
+      "--only",
+      "epoll,redis",
+      "--fields",
+      "1000000",
+      "--gigabytes",
+      "1",
+      "--tail",
+      "0.5",
+    ];
+    const rows = await run("large-values.ts", ...words);
+    const alone = ["nothing", "UNLINK of the hash", "expiry of the hash", "SORT", "FLUSHALL"];
+    for (const what of alone) {
+      expect(rows).toContain(`epoll, ${what}`);
+      expect(rows).toContain(`redis, ${what}`);
+    }
+    expect(rows).toContain("epoll x2, SUNION, key of another shard");
+    expect(rows).toHaveLength(1 + 2 * 10 + 2 * 4);
+  });
+
+  test("heap.ts --collections: the marks", async () => {
+    const rows = await run("heap.ts", "--collections", "--elements", "40000", "--io", "epoll");
+    expect(rows).toEqual(["stored", "started", "warm, empty", "40000 elements", "emptied"]);
+  });
 });
 
 describe("bench: the harness", () => {
@@ -43,6 +117,13 @@ describe("bench: the harness", () => {
     expect(geometricMean([0.5, 2])).toBeCloseTo(1);
   });
 
+  test("random text has the length asked for, and no two are alike", () => {
+    const random = new RandomBytes(1);
+    const texts = Array.from({ length: 1000 }, (_, i) => random.text(16 + (i % 50)));
+    expect(new Set(texts).size).toBe(1000);
+    expect(texts.every((text, i) => text.length === 16 + (i % 50) && /^[a-z0-9]+$/.test(text))).toBe(true);
+  });
+
   test("a percentile lies within a hundredth above the exact one of any latencies", () => {
     const latencies = fc.array(fc.integer({ min: 0, max: 100_000_000 }), { minLength: 1, maxLength: 300 });
     fc.assert(
@@ -55,6 +136,8 @@ describe("bench: the harness", () => {
         expect(told).toBeGreaterThanOrEqual(exact);
         expect(told).toBeLessThanOrEqual(exact * 1.01);
         expect(histogram.maxUs).toBe(sorted.at(-1)!);
+        histogram.clear();
+        expect([histogram.count, histogram.maxUs, histogram.percentileUs(percent)]).toEqual([0, 0, 0]);
       }),
     );
   });

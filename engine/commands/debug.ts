@@ -1,16 +1,22 @@
 // debug.ts: DEBUG: what test suites need to look inside and to provoke. Refused unless enable-debug-command allows it.
 //
 // It walks and writes shards one at a time, under their locks (Scope.None). As in Redis a wrong number of arguments is
-// an unknown subcommand. Cold. Neighbours: server-commands.ts has the row.
-import { createHash } from "node:crypto";
+// an unknown subcommand. Cold. Neighbours: server-commands.ts has the row; digest.ts computes DIGEST and DIGEST-VALUE.
 import { debugSubcommand, Errors } from "../../protocol/errors.ts";
 import { Key } from "../memory/key.ts";
-import { Encoding, Type } from "../memory/record.ts";
+import { Encoding, RecordLimit, Type } from "../memory/record.ts";
 import { need, Region } from "../memory/region.ts";
-import { DATABASES, type Shard } from "../shard/shard.ts";
+import type { Place } from "../shard/place.ts";
+import { ChunkList } from "../types/chunk-list.ts";
+import { globMatch } from "../types/glob.ts";
 import { parseInteger, writeLatin1 } from "../types/integer.ts";
+import { limits } from "../types/limits.ts";
+import { hasPages } from "../types/pages.ts";
+import { Table, TableKind } from "../types/table.ts";
 import type { Call } from "./call.ts";
-import { encodingName, replyHelp } from "./keyspace.ts";
+import { digest, digestValue } from "./digest.ts";
+import { serializedBytes, skipChecksum } from "./dump.ts";
+import { databases, encodingName, replyHelp } from "./keyspace.ts";
 
 interface Subcommand {
   /** Fewest and most arguments, DEBUG and the name included. */
@@ -28,6 +34,15 @@ const subcommands: Readonly<Record<string, Subcommand>> = {
   protocol: { least: 3, most: 3, run: protocol },
   digest: { least: 2, most: 2, run: digest },
   "digest-value": { least: 2, most: Number.POSITIVE_INFINITY, run: digestValue },
+  listpack: { least: 3, most: 3, run: listpack },
+  quicklist: { least: 3, most: 4, run: quicklist },
+  htstats: { least: 3, most: 3, run: tableStats },
+  "htstats-key": { least: 3, most: 3, run: keyTableStats },
+  sdslen: { least: 3, most: 3, run: sdsLength },
+  structsize: { least: 2, most: 2, run: structSize },
+  "stringmatch-test": { least: 2, most: 2, run: matchTest },
+  "quicklist-packed-threshold": { least: 3, most: 3, run: packedThreshold },
+  "set-skip-checksum-validation": { least: 3, most: 3, run: setSkipChecksum },
   populate: { least: 3, most: 5, run: populate },
   error: { least: 3, most: 3, run: (call) => call.reply.error(call.text(2)) },
   help: { least: 2, most: 2, run: (call) => replyHelp(call, "DEBUG", help) },
@@ -36,9 +51,8 @@ const subcommands: Readonly<Record<string, Subcommand>> = {
   "pause-cron": { least: 3, most: 3, run: ok },
   "dict-resizing": { least: 3, most: 3, run: ok },
   replybuffer: { least: 4, most: 4, run: replyBuffer },
-  "quicklist-packed-threshold": { least: 3, most: 3, run: ok },
-  "set-skip-checksum-validation": { least: 3, most: 3, run: ok },
   "change-repl-id": { least: 2, most: 2, run: ok },
+  "config-rewrite-force-all": { least: 2, most: 2, run: ok },
 };
 
 /** DEBUG subcommand [argument ...] */
@@ -69,120 +83,165 @@ function setActiveExpire(call: Call): void {
 
 /** DEBUG REPLYBUFFER <PEAK-RESET-TIME time | RESIZING 0 | 1> */
 function replyBuffer(call: Call): void {
-  if (call.is(2, "peak-reset-time") || call.is(2, "resizing")) return call.reply.ok();
+  if (call.is(2, "resizing")) return call.reply.ok();
+  if (call.is(2, "peak-reset-time")) {
+    const time = parseInteger(call.input.u8, call.start[3]!, call.length[3]!);
+    if (!Number.isNaN(time) || call.is(3, "never") || call.is(3, "reset")) return call.reply.ok();
+    return call.reply.error(Errors.notAnInteger);
+  }
   call.reply.error(debugSubcommand(call.text(1)));
 }
 
-/** Runs `look` with the record of argument `i` at its shard's cursor; false when there is no such key. */
-function withRecord(call: Call, i: number, look: (shard: Shard, handle: number) => void): boolean {
-  const shard = call.locate(i);
+/** DEBUG SET-SKIP-CHECKSUM-VALIDATION <0 | 1>: for the connection that asks. */
+function setSkipChecksum(call: Call): void {
+  skipChecksum(call.session, (Number.parseInt(call.text(2), 10) || 0) !== 0);
+  call.reply.ok();
+}
+
+/** DEBUG QUICKLIST-PACKED-THRESHOLD size: only checked. */
+function packedThreshold(call: Call): void {
+  const size = /^(\d+)(b|kb?|mb?|gb?)?$/i.exec(call.text(2));
+  const unit = (size?.[2] ?? "b").toLowerCase();
+  const base = unit.length === 2 ? 1024 : 1000;
+  const bytes = Number(size?.[1]) * base ** "bkmg".indexOf(unit[0]!);
+  if (bytes <= 2 ** 32 - 2 ** 20) call.reply.ok();
+  else call.reply.error(Errors.packedThreshold);
+}
+
+/** Runs `look` with the key of argument 2 at a place, or replies that there is none. */
+function withKey(call: Call, look: (place: Place) => void): void {
+  const shard = call.locate(2);
   shard.lock();
   try {
-    const handle = shard.find(call.session.db, call.key);
-    if (handle !== 0) look(shard, handle);
-    return handle !== 0;
+    if (call.findPlace(2, call.place)) look(call.place);
+    else call.reply.error(Errors.noSuchKey);
   } finally {
     shard.unlock();
   }
 }
 
+const chunks = new ChunkList();
+/** Of any kind: the count stands at one place. */
+const table = new Table(TableKind.Set);
+
 /** DEBUG OBJECT key [FAST] */
 function object(call: Call): void {
   const { reply } = call;
   if (call.argc === 4 && !call.is(3, "fast")) return reply.error(debugSubcommand(call.text(1)));
-  const found = withRecord(call, 2, (shard, handle) => {
+  withKey(call, (place) => {
     const clock = Math.floor(call.nowMs / 1000) % (1 << 24);
+    const encoding = encodingName(call.shard);
+    let text =
+      `Value at:0x${place.handle.toString(16)} refcount:1 encoding:${encoding} ` +
+      `serializedlength:${serializedBytes(place, call.nowMs)} lru:${clock} lru_seconds_idle:0`;
+    if (encoding === "quicklist") {
+      chunks.open(place);
+      const { count, listpackBytes } = chunks;
+      const { listSize } = limits;
+      // Nodes as Redis fills them: how many pages there are is nobody else's business.
+      const nodes = Math.ceil(listSize > 0 ? count / listSize : listpackBytes / (2048 << -listSize));
+      text +=
+        ` ql_nodes:${nodes} ql_avg_node:${(count / nodes).toFixed(2)}` +
+        ` ql_listpack_max:${listSize} ql_compressed:0 ql_uncompressed_size:${listpackBytes}`;
+    }
+    reply.simple(text);
+  });
+}
+
+/** DEBUG LISTPACK key */
+function listpack(call: Call): void {
+  const { reply } = call;
+  withKey(call, () => {
+    if (!encodingName(call.shard).startsWith("listpack")) reply.error(Errors.notListpack);
+    else reply.simple("Listpack structure printed on stdout");
+  });
+}
+
+/** DEBUG QUICKLIST key [0 | 1] */
+function quicklist(call: Call): void {
+  const { reply } = call;
+  withKey(call, () => {
+    if (encodingName(call.shard) !== "quicklist") reply.error(Errors.notQuicklist);
+    else reply.simple("Quicklist structure printed on stdout");
+  });
+}
+
+/** What HTSTATS says of a table. */
+function tableText(elements: number): string {
+  const head = "Hash table 0 stats (main hash table):\n";
+  return elements === 0
+    ? `${head}No stats available for empty dictionaries\n`
+    : `${head} number of elements: ${elements}\n`;
+}
+
+/** DEBUG HTSTATS db */
+function tableStats(call: Call): void {
+  const { reply, input, start, length, keyspace } = call;
+  const db = parseInteger(input.u8, start[2]!, length[2]!);
+  if (Number.isNaN(db)) return reply.error(Errors.notAnInteger);
+  if (db < 0 || db >= databases(call)) return reply.error(Errors.debugDatabase);
+  reply.verbatim(
+    `[Dictionary HT]\n${tableText(keyspace.keys(db))}[Expires HT]\n${tableText(keyspace.deadlines(db))}`,
+  );
+}
+
+/** DEBUG HTSTATS-KEY key */
+function keyTableStats(call: Call): void {
+  const { reply } = call;
+  withKey(call, (place) => {
+    if (place.type === Type.String || place.type === Type.List || !hasPages(place.type, place.form))
+      return reply.error(Errors.notHashTable);
+    table.open(place);
+    reply.verbatim(tableText(table.count));
+  });
+}
+
+/** DEBUG SDSLEN key */
+function sdsLength(call: Call): void {
+  const { reply } = call;
+  withKey(call, (place) => {
+    if (place.type !== Type.String || place.form === Encoding.Integer) return reply.error(Errors.notSds);
+    const { key, valueBytes } = place;
+    const slot = place.allocator.slotBytes(place.handle);
+    const spare = place.shard.at + slot - place.valueStart - valueBytes;
     reply.simple(
-      `Value at:0x${handle.toString(16)} refcount:1 encoding:${encodingName(shard)} ` +
-        `serializedlength:${serializedBytes(shard)} lru:${clock} lru_seconds_idle:0`,
+      `key_sds_len:${key.bytes}, key_sds_avail:0, key_zmalloc: ${key.bytes}, ` +
+        `val_sds_len:${valueBytes}, val_sds_avail:${spare}, val_zmalloc: ${slot}`,
     );
   });
-  if (!found) reply.error(Errors.noSuchKey);
 }
 
-/** Bytes of the string at the cursor in a dump, uncompressed. */
-function serializedBytes(shard: Shard): number {
-  const bytes = shard.valueBytes();
-  const value = bytes <= 11 ? parseInteger(shard.region.u8, shard.valueStart(), bytes) : Number.NaN;
-  if (value >= -128 && value <= 127) return 2;
-  if (value >= -32768 && value <= 32767) return 3;
-  if (value >= -2147483648 && value <= 2147483647) return 5;
-  return bytes + (bytes < 64 ? 1 : bytes < 16384 ? 2 : 5);
+const enum Fuzz {
+  Runs = 20_000,
+  Bytes = 16,
 }
 
-// Digests, as DEBUG DIGEST of Redis computes them: d starts as 20 zero bytes, X(d, p) = d xor SHA1(p) takes parts in
-// any order, M(d, p) = SHA1(X(d, p)) takes them in theirs.
-
-function sha1(bytes: Uint8Array): Uint8Array {
-  return createHash("sha1").update(bytes).digest();
-}
-
-function xorPart(digest: Uint8Array, part: Uint8Array): void {
-  const hash = sha1(part);
-  for (let i = 0; i < 20; i++) digest[i] = digest[i]! ^ hash[i]!;
-}
-
-function mixPart(digest: Uint8Array, part: Uint8Array): void {
-  xorPart(digest, part);
-  digest.set(sha1(digest));
-}
-
-/** A number as 4 bytes, the highest first. */
-function word(value: number): Uint8Array {
-  return new Uint8Array([value >>> 24, value >>> 16, value >>> 8, value]);
-}
-
-const expires = new TextEncoder().encode("!!expire!!");
-
-/** Mixes the value at the cursor into a digest. */
-function mixValue(shard: Shard, digest: Uint8Array): void {
-  if (shard.type() === Type.String) {
-    const start = shard.valueStart();
-    mixPart(digest, word(0));
-    mixPart(digest, shard.region.u8.slice(start, start + shard.valueBytes()));
-  }
-  if (shard.deadline() !== 0) xorPart(digest, expires);
-}
-
-function hex(digest: Uint8Array): string {
-  return Buffer.from(digest).toString("hex");
-}
-
-/** DEBUG DIGEST */
-function digest(call: Call): void {
-  const all = new Uint8Array(20);
-  for (let db = 0; db < DATABASES; db++) {
-    if (call.keyspace.keys(db) === 0) continue;
-    mixPart(all, word(db));
-    for (const shard of call.keyspace.shards) {
-      shard.lock();
-      try {
-        const handles: number[] = [];
-        shard.collect(db, handles);
-        for (const handle of handles) {
-          shard.open(handle);
-          const key = new Uint8Array(20);
-          mixPart(key, shard.region.u8.slice(shard.keyStart(), shard.keyStart() + shard.keyBytes()));
-          mixValue(shard, key);
-          xorPart(all, key);
-        }
-      } finally {
-        shard.unlock();
-      }
+/** DEBUG STRINGMATCH-TEST: globs and texts of a few letters that mean something; it must come back. */
+function matchTest(call: Call): void {
+  const letters = new TextEncoder().encode("*?[]^-\\a\xff");
+  const pattern = new Uint8Array(Fuzz.Bytes);
+  const text = new Uint8Array(Fuzz.Bytes);
+  let state = 1;
+  const draw = (below: number): number => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+  for (let run = 0; run < Fuzz.Runs; run++) {
+    for (let i = 0; i < Fuzz.Bytes; i++) {
+      pattern[i] = letters[draw(letters.length)]!;
+      text[i] = letters[draw(letters.length)]!;
     }
+    globMatch(pattern, 0, draw(Fuzz.Bytes + 1), text, 0, draw(Fuzz.Bytes + 1));
   }
-  call.reply.simple(hex(all));
+  call.reply.simple("Apparently Redis did not crash: test passed");
 }
 
-/** DEBUG DIGEST-VALUE key [key ...] */
-function digestValue(call: Call): void {
-  const { reply } = call;
-  reply.array(call.argc - 2);
-  for (let i = 2; i < call.argc; i++) {
-    const value = new Uint8Array(20);
-    withRecord(call, i, (shard) => mixValue(shard, value));
-    reply.simple(hex(value));
-  }
+/** DEBUG STRUCTSIZE: in the names of Redis; a key's record has a header, and no string one of its own. */
+function structSize(call: Call): void {
+  call.reply.text(
+    `bits:64 robj:${RecordLimit.HeaderBytes} dictentry:8 ` +
+      "sdshdr5:0 sdshdr8:0 sdshdr16:0 sdshdr32:0 sdshdr64:0 ",
+  );
 }
 
 /** Keys and values of POPULATE on their way into a shard; made on first use, grown when a value needs more. */
@@ -277,8 +336,16 @@ const help = [
   "    Output a hex signature representing the current content of all databases.",
   "DIGEST-VALUE <key> [<key> ...]",
   "    Output a hex signature of the values of all the specified keys.",
+  "CONFIG-REWRITE-FORCE-ALL",
+  "    Accepted without effect.",
   "ERROR <string>",
   "    Return a protocol error with <string> as message. Useful for clients' tests.",
+  "HTSTATS <dbid>",
+  "    Return how many keys and deadlines a database has.",
+  "HTSTATS-KEY <key>",
+  "    Return how many elements the hash table at a key has.",
+  "LISTPACK <key>",
+  "    Say whether the value is encoded as a listpack.",
   "LOG <message>",
   "    Accepted without effect.",
   "OBJECT <key> [FAST]",
@@ -292,15 +359,23 @@ const help = [
   "    Reply with a test value of the specified type. <type> can be: string,",
   "    integer, double, bignum, null, array, set, map, attrib, push, verbatim,",
   "    true, false.",
+  "QUICKLIST <key> [<0|1>]",
+  "    Say whether the value is encoded as a quicklist.",
   "QUICKLIST-PACKED-THRESHOLD <size>",
   "    Accepted without effect.",
   "REPLYBUFFER <PEAK-RESET-TIME|RESIZING> <value>",
   "    Accepted without effect.",
+  "SDSLEN <key>",
+  "    Show the lengths of a key and its string, and the room they have.",
   "SET-ACTIVE-EXPIRE <0|1>",
   "    Setting it to 0 disables expiring keys in background when they are not",
   "    accessed. Setting it to 1 reenables it.",
   "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
-  "    Accepted without effect.",
+  "    Whether this connection's RESTORE looks at checksums.",
   "SLEEP <seconds>",
   "    Stop the server for <seconds>. Decimals allowed.",
+  "STRINGMATCH-TEST",
+  "    Run a fuzz tester against the matching of globs.",
+  "STRUCTSIZE",
+  "    Return the size of different structures.",
 ];

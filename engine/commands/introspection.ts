@@ -3,9 +3,10 @@
 // Shapes are those of Redis 7.0: flags, categories, tips and key specifications are sets, a specification is a map,
 // subcommands are an array, but for an empty set where there are none. Order within them is the rows'. All of it is cold.
 // Neighbours: syntax.ts reads the arguments out of a row's text; server-commands.ts has the row.
-import { Flag, type KeySpec, Scope, Tier } from "../../protocol/command-row.ts";
+import { Flag, type KeySpec, type RangeKeys, Scope, Tier } from "../../protocol/command-row.ts";
 import { Errors } from "../../protocol/errors.ts";
 import { globText } from "../types/glob.ts";
+import { parseInteger } from "../types/integer.ts";
 import type { Call, Row } from "./call.ts";
 import { replyHelp } from "./keyspace.ts";
 import type { Reply } from "./reply.ts";
@@ -49,6 +50,7 @@ const tips: Readonly<Record<string, readonly string[]>> = {
   touch: summed,
   mget: ["request_policy:multi_shard"],
   mset: ["request_policy:multi_shard", "response_policy:all_succeeded"],
+  msetex: ["request_policy:multi_shard", "response_policy:all_succeeded"],
   msetnx: ["request_policy:multi_shard", "response_policy:agg_min"],
   randomkey: ["request_policy:all_shards", ...anyOutput],
   keys: ["request_policy:all_shards", ...anyOrder],
@@ -132,16 +134,26 @@ function simpleSet(reply: Reply, words: readonly string[]): void {
   for (const word of words) reply.simple(word);
 }
 
-/** All specifications as one range from first to last key, as clients knew it before specifications. */
+/** The specifications as one range from first to last key, as clients knew it before specifications: of those that
+ *  are ranges and side by side, unless there is only one. */
 function keyRange(row: Row): { first: number; last: number; step: number } {
-  const first = row.keys[0];
-  const last = row.keys.at(-1);
-  if (first === undefined || last === undefined) return { first: 0, last: 0, step: 0 };
-  return {
-    first: first.first,
-    last: last.last < 0 ? last.last : last.first + last.last,
-    step: row.keys.length === 1 ? first.step : 1,
-  };
+  const [only] = row.keys;
+  if (row.keys.length === 1 && only !== undefined && isRange(only)) return absolute(only);
+  let range = { first: 0, last: 0, step: 0 };
+  for (const spec of row.keys) {
+    if (!isRange(spec) || spec.step !== 1 || (range.last !== 0 && range.last !== spec.first - 1)) continue;
+    const { first, last } = absolute(spec);
+    range = { first: range.first === 0 ? first : range.first, last, step: 1 };
+  }
+  return range;
+}
+
+function isRange(spec: KeySpec): spec is RangeKeys {
+  return spec.find === undefined && spec.numkeys === undefined;
+}
+
+function absolute({ first, last, step }: RangeKeys): { first: number; last: number; step: number } {
+  return { first, last: last < 0 ? last : first + last, step };
 }
 
 function replyKeySpec(reply: Reply, spec: KeySpec): void {
@@ -152,26 +164,49 @@ function replyKeySpec(reply: Reply, spec: KeySpec): void {
   }
   reply.text("flags");
   simpleSet(reply, spec.flags);
-  reply.text("begin_search");
+  if (spec.find === "unknown") {
+    replyStep(reply, "begin_search", "unknown", []);
+    replyStep(reply, "find_keys", "unknown", []);
+  } else if (spec.find === undefined && spec.numkeys !== undefined) {
+    replyStep(reply, "begin_search", "index", [["index", spec.numkeys]]);
+    replyStep(reply, "find_keys", "keynum", [
+      ["keynumidx", 0],
+      ["firstkey", spec.first - spec.numkeys],
+      ["keystep", spec.step],
+    ]);
+  } else {
+    if (spec.find === undefined) replyStep(reply, "begin_search", "index", [["index", spec.first]]);
+    else
+      replyStep(reply, "begin_search", "keyword", [
+        ["keyword", spec.keyword],
+        ["startfrom", spec.first],
+      ]);
+    replyStep(reply, "find_keys", "range", [
+      ["lastkey", spec.last],
+      ["keystep", spec.step],
+      ["limit", 0],
+    ]);
+  }
+}
+
+/** One of the two steps of a key specification. */
+function replyStep(
+  reply: Reply,
+  step: string,
+  type: string,
+  spec: readonly (readonly [string, string | number])[],
+): void {
+  reply.text(step);
   reply.map(2);
   reply.text("type");
-  reply.text("index");
+  reply.text(type);
   reply.text("spec");
-  reply.map(1);
-  reply.text("index");
-  reply.integer(spec.first);
-  reply.text("find_keys");
-  reply.map(2);
-  reply.text("type");
-  reply.text("range");
-  reply.text("spec");
-  reply.map(3);
-  reply.text("lastkey");
-  reply.integer(spec.last);
-  reply.text("keystep");
-  reply.integer(spec.step);
-  reply.text("limit");
-  reply.integer(0);
+  reply.map(spec.length);
+  for (const [name, value] of spec) {
+    reply.text(name);
+    if (typeof value === "string") reply.text(value);
+    else reply.integer(value);
+  }
 }
 
 /** COMMAND DOCS [command-name ...] */
@@ -303,11 +338,48 @@ function namedKeys(call: Call): NamedKey[] | null {
   }
   const keys: NamedKey[] = [];
   for (const spec of row.keys) {
-    const last = spec.last < 0 ? argc + spec.last : spec.first + spec.last;
     const flags = row.name === "set" ? flagsOfSet(call) : spec.flags;
-    for (let i = spec.first; i <= last; i += spec.step) keys.push({ argument: i + 2, flags });
+    const range = argumentsOf(call, spec, argc);
+    if (range === undefined) continue;
+    const { first, last, step } = range;
+    if (last < first || last >= argc) {
+      reply.error(Errors.invalidArguments);
+      return null;
+    }
+    for (let i = first; i <= last; i += step) keys.push({ argument: i + 2, flags });
   }
   return keys;
+}
+
+/** The arguments that a specification names in a command of `argc` arguments, whose name is argument 2 of the call; a
+ *  range that cannot be when the number of keys is none. Undefined when it names none. */
+function argumentsOf(
+  call: Call,
+  spec: KeySpec,
+  argc: number,
+): { first: number; last: number; step: number } | undefined {
+  if (spec.find !== undefined) {
+    if (spec.keyword === undefined) return undefined;
+    const word = spec.keyword.toLowerCase();
+    let at = 0;
+    for (let i = spec.find === "keyword" ? spec.first : 2; i + 1 < argc; i++) {
+      if (call.is(i + 2, word) && (at === 0 || spec.find === "unknown")) at = i + 1;
+      // SORT's options, whose arguments may be the word too.
+      else if (spec.find !== "unknown") continue;
+      else if (call.is(i + 2, "limit")) i += 2;
+      else if (call.is(i + 2, "by") || call.is(i + 2, "get")) i++;
+    }
+    if (at === 0) return undefined;
+    return absoluteIn(argc, at, spec.find === "keyword" ? spec.last : 0, 1);
+  }
+  if (spec.numkeys === undefined) return absoluteIn(argc, spec.first, spec.last, spec.step);
+  const count = parseInteger(call.input.u8, call.start[spec.numkeys + 2]!, call.length[spec.numkeys + 2]!);
+  const last = count > 0 ? spec.first + (count - 1) * spec.step : 0;
+  return { first: spec.first, last, step: spec.step };
+}
+
+function absoluteIn(argc: number, first: number, last: number, step: number) {
+  return { first, last: last < 0 ? argc + last : first + last, step };
 }
 
 /** SET reads its key only when asked for the old value. */

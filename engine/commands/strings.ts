@@ -6,11 +6,12 @@
 // Invariants: region and offset of a record are read again after every write; a reply that was begun before a write
 // that memory refused is taken back, so an out-of-memory error always means that nothing changed (MSET: see there).
 // On the data path: everything but LCS, INCRBYFLOAT and integers beyond 2^53 allocates nothing.
-// Neighbours: expiry-options.ts; engine/types does the arithmetic; the dispatcher runs the rows at the foot.
+// Neighbours: expiry-options.ts; atomics.ts shares the helpers and the options; engine/types does the arithmetic; the
+// dispatcher runs the rows at the foot.
 import { Flag, type KeySpec, Scope, Tier } from "../../protocol/command-row.ts";
 import { Errors, wrongArity } from "../../protocol/errors.ts";
 import { Encoding, Type } from "../memory/record.ts";
-import { clearBytes, copyBytes, need, Region } from "../memory/region.ts";
+import { clearBytes, copyBytes, equalBytes, need, Region } from "../memory/region.ts";
 import { Size } from "../memory/size-classes.ts";
 import type { Shard } from "../shard/shard.ts";
 import {
@@ -31,6 +32,7 @@ import {
   writeLatin1,
 } from "../types/integer.ts";
 import { Lcs } from "../types/lcs.ts";
+import { xxh3, xxh3High, xxh3Low } from "../types/xxh3.ts";
 import type { Call, Row } from "./call.ts";
 import { deadlineFrom, refuseDeadline, Unit } from "./expiry-options.ts";
 
@@ -39,7 +41,7 @@ const LEAST_LIMIT = 1 << 20;
 const DEFAULT_LIMIT = 512 * (1 << 20);
 
 /** Text of a number on its way into a record: at most the 328 bytes of the longest float. */
-const scratch = need(Region.private(4096), "the text of numbers");
+export const scratch = need(Region.private(4096), "the text of numbers");
 
 // Helpers
 
@@ -64,7 +66,7 @@ function storeArgument(call: Call, i: number, deadlineMs: number): boolean {
 
 /** Stores the first `bytes` bytes of scratch under the current key, which `handle` (0: absent) was found for, and keeps
  *  its deadline. False when memory is out. */
-function storeScratch(call: Call, handle: number, bytes: number, encoding: Encoding): boolean {
+export function storeScratch(call: Call, handle: number, bytes: number, encoding: Encoding): boolean {
   const { shard } = call;
   if (handle !== 0 && shard.valueBytes() === bytes) {
     // Common: a counter whose digits are as many as before.
@@ -114,7 +116,7 @@ function tooLong(call: Call, bytes: number): boolean {
 }
 
 /** The decimal number that bytes of a region say, null for none. Never makes a long string. */
-function floatIn(region: Region, start: number, bytes: number): Float80 | null {
+export function floatIn(region: Region, start: number, bytes: number): Float80 | null {
   if (bytes > FLOAT_TEXT_LIMIT) return null;
   let text = "";
   for (let i = 0; i < bytes; i++) text += String.fromCharCode(region.u8[start + i]!);
@@ -178,7 +180,7 @@ function mget(call: Call): void {
 
 // Setting
 
-const enum Option {
+export const enum Option {
   None = 0,
   Nx = 1,
   Xx = 2,
@@ -194,53 +196,122 @@ const enum Option {
   InSeconds = 160,
   /** Two different ones of these together are a syntax error. */
   AnyTtl = 504,
+  IfEq = 512,
+  IfNe = 1024,
+  IfDeq = 2048,
+  IfDne = 4096,
+  AnyComparison = 7680,
+  /** True of what differs and of an absent key. */
+  Unequal = 5120,
+  OfDigests = 6144,
+  /** Likewise of these; a comparison may not even be repeated. */
+  AnyCondition = 7683,
+  /** What each command takes. */
+  OfSet = 8175,
+  OfGetex = 496,
+  OfMsetex = 491,
 }
 
-/** Argument that the expiry option found last takes; set by `options`, read by `optionDeadline`. */
-let expiryArgument = 0;
+/** Argument that the expiry option found last takes, and the one that the comparison takes; set by `options`. */
+export let expiryArgument = 0;
+let comparedArgument = 0;
 
-/** The options of SET from argument 3 on, or of GETEX from 2 on, as bits of Option; -1 after a syntax error. The same
- *  option may be repeated, the last expiry wins; `expiryArgument` is left at its value. */
-function options(call: Call, from: number, setting: boolean): number {
+/** The options from argument `from` on as bits of Option, `taken` those that the command knows; -1 after a syntax error.
+ *  The same option may be repeated, the last expiry wins; `expiryArgument` and `comparedArgument` are left at their
+ *  values. */
+export function options(call: Call, from: number, taken: number): number {
   let found: number = Option.None;
   for (let i = from; i < call.argc; i++) {
-    const option = optionAt(call, i, setting);
+    const option = optionAt(call, i) & taken;
     const ttl = (found | option) & Option.AnyTtl;
-    const takesValue = (option & Option.AnyExpiry) !== 0;
+    const conditions = (found | option) & Option.AnyCondition;
+    const takesValue = (option & (Option.AnyExpiry | Option.AnyComparison)) !== 0;
     if (
       option === Option.None ||
       (ttl & (ttl - 1)) !== 0 || // two different ones
-      ((found | option) & (Option.Nx | Option.Xx)) === (Option.Nx | Option.Xx) ||
+      (conditions & (conditions - 1)) !== 0 ||
+      (found & option & Option.AnyComparison) !== 0 ||
       (takesValue && i + 1 === call.argc)
     ) {
       call.reply.error(Errors.syntax);
       return -1;
     }
     found |= option;
-    if (takesValue) expiryArgument = ++i;
+    if ((option & Option.AnyExpiry) !== 0) expiryArgument = ++i;
+    else if (takesValue) comparedArgument = ++i;
   }
   return found;
 }
 
-function optionAt(call: Call, i: number, setting: boolean): number {
+/** The option that argument `i` names, of whatever command it is one. */
+export function optionAt(call: Call, i: number): number {
   if (call.is(i, "ex")) return Option.Ex;
   if (call.is(i, "px")) return Option.Px;
   if (call.is(i, "exat")) return Option.ExAt;
   if (call.is(i, "pxat")) return Option.PxAt;
-  if (!setting) return call.is(i, "persist") ? Option.Persist : Option.None;
   if (call.is(i, "nx")) return Option.Nx;
   if (call.is(i, "xx")) return Option.Xx;
   if (call.is(i, "get")) return Option.Get;
-  return call.is(i, "keepttl") ? Option.KeepTtl : Option.None;
+  if (call.is(i, "keepttl")) return Option.KeepTtl;
+  if (call.is(i, "persist")) return Option.Persist;
+  if (call.is(i, "ifeq")) return Option.IfEq;
+  if (call.is(i, "ifne")) return Option.IfNe;
+  if (call.is(i, "ifdeq")) return Option.IfDeq;
+  return call.is(i, "ifdne") ? Option.IfDne : Option.None;
 }
 
-/** The deadline that `found` and `expiryArgument` ask for; NaN or Infinity when it is refused. */
-function optionDeadline(call: Call, found: number): number {
+/** The deadline that an expiry option of `found` asks for with argument `i`; NaN or Infinity when it is refused. */
+export function optionDeadline(call: Call, found: number, i: number): number {
   const unit = (found & Option.InSeconds) !== 0 ? Unit.Seconds : Unit.Milliseconds;
-  return deadlineFrom(call, expiryArgument, unit, (found & Option.Absolute) !== 0, true);
+  return deadlineFrom(call, i, unit, (found & Option.Absolute) !== 0, true);
 }
 
-/** SET key value [NX|XX] [GET] [EX|PX|EXAT|PXAT when|KEEPTTL] */
+/** Whether the string at the shard's cursor is argument `i`. */
+export function equalsArgument(call: Call, i: number): boolean {
+  const { shard } = call;
+  const bytes = call.length[i]!;
+  return (
+    shard.valueBytes() === bytes &&
+    equalBytes(shard.region, shard.valueStart(), call.input, call.start[i]!, bytes)
+  );
+}
+
+/** What argument `i` says of the string at the shard's cursor: 1 where the comparison in `option` holds, 0 where it does
+ *  not, -1 after replying that it is no digest. */
+export function compares(call: Call, option: number, i: number): number {
+  const { reply, shard } = call;
+  let equal: boolean;
+  if ((option & Option.OfDigests) === 0) equal = equalsArgument(call, i);
+  else {
+    const high = hexWord(call, i, 0);
+    const low = hexWord(call, i, 8);
+    if (call.length[i] !== 16 || high < 0 || low < 0) {
+      reply.error(Errors.badDigest);
+      return -1;
+    }
+    xxh3(shard.region, shard.valueStart(), shard.valueBytes());
+    equal = xxh3High === high && xxh3Low === low;
+  }
+  return equal === ((option & Option.Unequal) === 0) ? 1 : 0;
+}
+
+/** Eight hexadecimal digits of argument `i`, in either case, from its byte `from` on; -1 for what is none. */
+function hexWord(call: Call, i: number, from: number): number {
+  const { u8 } = call.input;
+  const start = call.start[i]! + from;
+  if (call.length[i]! < from + 8) return -1;
+  let word = 0;
+  for (let at = start; at < start + 8; at++) {
+    const byte = u8[at]!;
+    const letter = byte | 32;
+    if (byte >= 48 && byte <= 57) word = word * 16 + byte - 48;
+    else if (letter >= 97 && letter <= 102) word = word * 16 + letter - 87;
+    else return -1;
+  }
+  return word;
+}
+
+/** SET key value [NX|XX|IFEQ|IFNE|IFDEQ|IFDNE] [GET] [EX|PX|EXAT|PXAT when|KEEPTTL] */
 function set(call: Call): void {
   if (call.argc !== 3) return setWithOptions(call);
   call.locate(1);
@@ -250,20 +321,25 @@ function set(call: Call): void {
 
 function setWithOptions(call: Call): void {
   const { reply } = call;
-  const found = options(call, 3, true);
+  const found = options(call, 3, Option.OfSet);
   if (found < 0) return;
   let deadline = 0;
   if ((found & Option.AnyExpiry) !== 0) {
-    deadline = optionDeadline(call, found);
+    deadline = optionDeadline(call, found, expiryArgument);
     if (!Number.isFinite(deadline)) return refuseDeadline(call, deadline);
   }
 
   // With GET the answer is the old value, whatever becomes of the key.
   const begun = reply.at;
   const replied = (found & Option.Get) !== 0;
+  const comparison = found & Option.AnyComparison;
+  // A comparison first: it may be refused, and what it may be about must be a string.
+  const holds = comparison === 0 ? 1 : compareOld(call, comparison);
+  if (holds < 0) return;
   const handle = replied ? replyOld(call) : call.find(1);
   if (handle < 0) return;
-  const wanted = (found & Option.Nx) !== 0 ? handle === 0 : (found & Option.Xx) === 0 || handle !== 0;
+  const wanted =
+    holds === 1 && ((found & Option.Nx) !== 0 ? handle === 0 : (found & Option.Xx) === 0 || handle !== 0);
   if (!wanted) {
     if (!replied) reply.nil();
     return;
@@ -275,6 +351,14 @@ function setWithOptions(call: Call): void {
     if (handle !== 0) call.shard.remove(call.session.db, call.key);
   } else if (!storeArgument(call, 2, deadline)) return outOfMemory(call, begun);
   if (!replied) reply.ok();
+}
+
+/** What `compares` says of the string at argument 1; where there is none, that it differs. */
+function compareOld(call: Call, comparison: number): number {
+  if (call.find(1) === 0) return (comparison & Option.Unequal) !== 0 ? 1 : 0;
+  if (call.shard.type() === Type.String) return compares(call, comparison, comparedArgument);
+  call.reply.error(Errors.wrongType);
+  return -1;
 }
 
 /** SETEX key seconds value */
@@ -318,7 +402,7 @@ function getdel(call: Call): void {
 /** GETEX key [EX|PX|EXAT|PXAT when|PERSIST] */
 function getex(call: Call): void {
   const { reply } = call;
-  const found = options(call, 2, false);
+  const found = options(call, 2, Option.OfGetex);
   if (found < 0) return;
   const handle = call.findRead(1);
   if (handle === 0) return reply.nil();
@@ -326,7 +410,7 @@ function getex(call: Call): void {
   if (shard.type() !== Type.String) return reply.error(Errors.wrongType);
   let deadline = 0;
   if ((found & Option.AnyExpiry) !== 0) {
-    deadline = optionDeadline(call, found);
+    deadline = optionDeadline(call, found, expiryArgument);
     if (!Number.isFinite(deadline)) return refuseDeadline(call, deadline);
   }
 
@@ -342,7 +426,7 @@ function getex(call: Call): void {
  *  before it are set and the reply is the error. */
 function mset(call: Call): void {
   if ((call.argc & 1) === 0) return call.reply.error(wrongArity(call.row.name));
-  if (storePairs(call)) call.reply.ok();
+  if (storePairs(call, 1, call.argc, 0, false)) call.reply.ok();
   else call.reply.error(Errors.outOfMemory);
 }
 
@@ -351,27 +435,39 @@ function msetnx(call: Call): void {
   const { argc, reply } = call;
   if ((argc & 1) === 0) return reply.error(wrongArity(call.row.name));
   for (let i = 1; i < argc; i += 2) if (call.find(i) !== 0) return reply.integer(0);
-  if (storePairs(call)) reply.integer(1);
+  if (storePairs(call, 1, argc, 0, false)) reply.integer(1);
   else reply.error(Errors.outOfMemory);
 }
 
-function storePairs(call: Call): boolean {
-  const { argc } = call;
+/** Stores the pairs in arguments [from, end), each with `deadlineMs` or, with `keep`, the deadline its key has. A
+ *  deadline in the past removes the keys. False when memory is out. */
+export function storePairs(
+  call: Call,
+  from: number,
+  end: number,
+  deadlineMs: number,
+  keep: boolean,
+): boolean {
   let large = 0;
-  for (let i = 2; i < argc; i += 2) if (call.length[i]! > Size.MaxSlotBytes) large++;
-  if (large > 0 && !roomForLarge(call)) return false;
-  for (let i = 1; i < argc; i += 2) {
+  for (let i = from + 1; i < end; i += 2) if (call.length[i]! > Size.MaxSlotBytes) large++;
+  if (large > 0 && !roomForLarge(call, from, end)) return false;
+  const due = deadlineMs !== 0 && deadlineMs <= call.nowMs;
+  for (let i = from; i < end; i += 2) {
     call.locate(i);
-    if (!storeArgument(call, i + 1, 0)) return false;
+    if (due) call.shard.remove(call.session.db, call.key);
+    else {
+      const kept = keep && call.find(i) !== 0 ? call.shard.deadline() : deadlineMs;
+      if (!storeArgument(call, i + 1, kept)) return false;
+    }
   }
   return true;
 }
 
 /** Whether all values too large for a slot find memory at once: takes it and gives it back. Cold: makes a list. */
-function roomForLarge(call: Call): boolean {
+function roomForLarge(call: Call, from: number, end: number): boolean {
   const taken: { shard: Shard; handle: number }[] = [];
   let enough = true;
-  for (let i = 1; i < call.argc && enough; i += 2) {
+  for (let i = from; i < end && enough; i += 2) {
     const bytes = call.length[i + 1]!;
     if (bytes <= Size.MaxSlotBytes) continue;
     const shard = call.locate(i);
@@ -617,7 +713,8 @@ export const stringCommands: readonly Row[] = [
     complexity: "O(1)",
     summary: "Stores a string at a key, replacing what was there.",
     syntax:
-      "key value [NX|XX] [GET] [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|KEEPTTL]",
+      "key value [NX|XX|IFEQ value|IFNE value|IFDEQ digest|IFDNE digest] [GET] [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|KEEPTTL]",
+    replaces: "Compare-and-set: a script that reads a string, compares it and stores another.",
     handler: set,
   },
   {

@@ -1,7 +1,7 @@
 // command-table.ts: the rows of all families, found by the bytes of a name. Made once a worker.
 // On the data path: `find` makes no string. Neighbours: protocol/command-row.ts, dispatcher.ts.
 
-import type { Scope } from "../../protocol/command-row.ts";
+import { Scope } from "../../protocol/command-row.ts";
 import type { Row } from "../commands/call.ts";
 import { assert } from "../memory/assert.ts";
 
@@ -17,6 +17,10 @@ export class Entry {
   readonly firstKey: number;
   readonly lastKey: number;
   readonly keyStep: number;
+  /** Argument that tells how many keys there are from `countedKey` on, in steps of `keyStep`; 0: the range tells. Then
+   *  `firstKey` may be one that stands before them, and the range reaches to the last argument. */
+  readonly keyCount: number;
+  readonly countedKey: number;
   /** Subcommands by name, or null. */
   readonly children: CommandTable | null;
 
@@ -33,19 +37,21 @@ export class Entry {
     this.scope = row.scope;
     this.optimistic = row.optimistic === true;
     this.handler = row.handler;
-    const first = row.keys.length === 0 ? 0 : row.keys[0]!.first;
-    // Several specifications (RENAME, COPY): from the first's first key to the last's last one.
-    const last = row.keys.at(-1);
-    this.firstKey = first;
-    this.lastKey =
-      last === undefined
-        ? 0
-        : last.last < 0
-          ? last.last
-          : row.keys.length > 1
-            ? last.first + last.last
-            : first + last.last;
+    const specs = row.keys.filter((spec) => spec.find === undefined);
+    assert(
+      row.scope !== Scope.Keys || specs.length === row.keys.length,
+      `keys that locking cannot find: ${row.name}`,
+    );
+    const first = specs[0];
+    const last = specs.at(-1);
+    this.firstKey = first === undefined ? 0 : first.first;
     this.keyStep = last === undefined ? 1 : last.step;
+    this.keyCount = last?.numkeys ?? 0;
+    this.countedKey = last?.numkeys === undefined ? 0 : last.first;
+    // Several ranges (RENAME, COPY): from the first's first key to the last's last one.
+    if (last === undefined) this.lastKey = 0;
+    else if (last.numkeys !== undefined) this.lastKey = -1;
+    else this.lastKey = last.last < 0 ? last.last : last.first + last.last;
     this.children = children;
   }
 }

@@ -13,6 +13,7 @@ import { LookAhead } from "../index/key-index.ts";
 import { hashBytes, hashHigh, hashLow } from "../memory/hash.ts";
 import type { Region } from "../memory/region.ts";
 import type { Keyspace } from "../shard/keyspace.ts";
+import { parseInteger } from "../types/integer.ts";
 import type { Client } from "./client.ts";
 import type { CommandTable, Entry } from "./command-table.ts";
 
@@ -317,10 +318,8 @@ export class Dispatcher {
     // Several keys: their shards, each once, in ascending order, so that no two workers wait for each other.
     const { marks } = this;
     const { shards } = keyspace;
-    for (let i = entry.firstKey; i <= last; i += entry.keyStep) {
-      call.locate(i);
-      marks[keyspace.numberOf(call.key.low)] = 1;
-    }
+    if (entry.keyCount > 0) this.markCounted(entry);
+    else for (let i = entry.firstKey; i <= last; i += entry.keyStep) this.mark(i);
     for (let i = 0; i < shards.length; i++) if (marks[i] === 1) shards[i]!.lock();
     this.invoke(entry, from);
     for (let i = 0; i < shards.length; i++)
@@ -328,6 +327,24 @@ export class Dispatcher {
         shards[i]!.unlock();
         marks[i] = 0;
       }
+  }
+
+  /** Marks the shard of the key in argument `i`. */
+  private mark(i: number): void {
+    const { call } = this;
+    call.locate(i);
+    this.marks[this.keyspace.numberOf(call.key.low)] = 1;
+  }
+
+  /** Marks the shards of the first key and of as many as the arguments tell; of all there can be where they tell no
+   *  such number, which the handler will refuse. */
+  private markCounted(entry: Entry): void {
+    const { call } = this;
+    const count = parseInteger(call.input.u8, call.start[entry.keyCount]!, call.length[entry.keyCount]!);
+    const told = entry.countedKey + count * entry.keyStep;
+    const end = count >= 0 && told < call.argc ? told : call.argc;
+    if (entry.firstKey < entry.countedKey) this.mark(entry.firstKey);
+    for (let i = entry.countedKey; i < end; i += entry.keyStep) this.mark(i);
   }
 
   private unknown(client: Client): void {

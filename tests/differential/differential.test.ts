@@ -10,13 +10,25 @@
 // An oracle that is not installed fails the cases that need it; nothing is skipped.
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { atomicCases } from "./cases/atomics.ts";
+import { bitmapCases } from "./cases/bitmaps.ts";
 import { connectionCases } from "./cases/connection.ts";
+import { dumpCases, exchange } from "./cases/dump.ts";
 import { expiryCases } from "./cases/expiry.ts";
+import { fieldDeadlineCases } from "./cases/field-deadlines.ts";
+import { geoCases } from "./cases/geo.ts";
+import { hashCases } from "./cases/hashes.ts";
+import { hyperloglogCases } from "./cases/hyperloglog.ts";
 import { keyspaceCases } from "./cases/keyspace.ts";
+import { listCases } from "./cases/lists.ts";
+import { memoryCases } from "./cases/memory.ts";
 import { serverCases } from "./cases/server.ts";
+import { setCases } from "./cases/sets.ts";
+import { sortCases } from "./cases/sort.ts";
+import { sortedSetCases } from "./cases/sorted-sets.ts";
 import { stringCases } from "./cases/strings.ts";
 import { wireCases } from "./cases/wire.ts";
-import { commands } from "./commands.ts";
+import { commands, fieldCommands, ours } from "./commands.ts";
 import { unusedRows } from "./divergences.ts";
 import { runGenerated } from "./generated.ts";
 import {
@@ -44,7 +56,19 @@ setSubjectKind(isRedis ? "redis" : "ironcache");
 
 const families: Record<string, Case[]> = {
   strings: stringCases,
+  atomics: atomicCases,
+  bitmaps: bitmapCases,
+  hyperloglog: hyperloglogCases,
+  lists: listCases,
+  hashes: hashCases,
+  "field deadlines": fieldDeadlineCases,
+  sets: setCases,
+  "sorted-sets": sortedSetCases,
+  geo: geoCases,
+  sort: sortCases,
   keyspace: keyspaceCases,
+  dump: dumpCases,
+  memory: memoryCases,
   expiry: expiryCases,
   connection: connectionCases,
   server: serverCases,
@@ -116,6 +140,11 @@ for (const cell of matrix) {
           if (why !== null) throw new Error(`${cell}, RESP${protocol}, ${why}`);
         });
 
+    for (const which of ["7", "8"] as const)
+      add(`dump: what each server dumps the other takes as the same, Redis ${which}`, async () => {
+        expect(await exchange(...pair(which), which)).toEqual([]);
+      });
+
     add("the list of commands has the oracle's arities", async () => {
       const [oracle] = pair("7");
       const entries = parseReply(await oracle.ask("COMMAND", "INFO", ...Object.keys(commands))).items!;
@@ -127,7 +156,8 @@ for (const cell of matrix) {
       add("COMMAND lists the names of commands.ts and no other", async () => {
         const [, subject] = pair("7");
         const list = parseReply(await subject.ask("COMMAND", "LIST")).items!.map((item) => item.text);
-        expect(list.filter((name) => !name.includes("|")).sort()).toEqual(Object.keys(commands).sort());
+        const expected = Object.keys({ ...commands, ...fieldCommands, ...ours }).sort();
+        expect(list.filter((name) => !name.includes("|")).sort()).toEqual(expected);
       });
 
     add("the text for unknown commands is the oracle's", async () => {

@@ -47,8 +47,8 @@ function byTree(
 
 /** Top-level elements in any order. */
 export const multiset = byTree("multiset", (a, b) => {
-  const left = (a.items ?? []).map(canonical).sort();
-  const right = (b.items ?? []).map(canonical).sort();
+  const left = sortedItems(a);
+  const right = sortedItems(b);
   return JSON.stringify(left) === JSON.stringify(right) ? null : "elements differ as a multiset";
 });
 
@@ -356,7 +356,81 @@ export function tree(reply: Reply): string {
 /** Milliseconds two servers may differ by on a deadline set by the same stream. */
 const deadlineSlackMs = 50;
 
+/** Elements at random: as many of them, or as null. */
+export const sample = byTree("sample", (a, b) =>
+  a.items?.length === b.items?.length ? null : `${a.items?.length} elements became ${b.items?.length}`,
+);
+
+/** A page of a scan: the same cursor, elements in any order. */
+export const scanPage = byTree("scan page", (a, b) => {
+  const [left, right] = [a, b].map((page) => [page.items![0]!.text, ...sortedItems(page.items![1]!)]);
+  return JSON.stringify(left) === JSON.stringify(right) ? null : "cursor or elements differ";
+});
+
+function sortedItems(reply: Reply): string[] {
+  return (reply.items ?? []).map(canonical).sort();
+}
+
+/** HGETALL: the same pairs in any order. */
+export const pairs = byTree("pairs", (a, b) => {
+  const [left, right] = [a, b].map(({ items = [] }) =>
+    items.flatMap((item, i) => (i % 2 === 0 ? [canonical(item) + canonical(items[i + 1]!)] : [])).sort(),
+  );
+  return JSON.stringify(left) === JSON.stringify(right) ? null : "pairs differ";
+});
+
+/** Integers each equal within `tolerance`; negative ones must be exact. */
+function eachWithin(tolerance: number): Normaliser {
+  return byTree(
+    `each within ${tolerance}`,
+    (a, b) => {
+      const [left, right] = [a, b].map(({ items = [] }) => items.map((item) => Number(item.text)));
+      if (left!.length !== right!.length) return `${left!.length} elements became ${right!.length}`;
+      const at = left!.findIndex(
+        (value, i) => Math.abs(value - right![i]!) > (value < 0 || right![i]! < 0 ? 0 : tolerance),
+      );
+      return at < 0 ? null : `element ${at}: ${left![at]} became ${right![at]}`;
+    },
+    true,
+  );
+}
+
+/** MEMORY USAGE: some bytes on both sides, or null. */
+const bytesOrNull = byTree("bytes or null", (a, b) =>
+  a.kind !== ":" || Number(b.text) > 0 ? null : `${b.text} bytes`,
+);
+
+/** MEMORY STATS: the same names in the same order, values of the same kind. */
+const memoryStats = byTree("names and kinds", (a, b) => {
+  const [left, right] = [a, b].map(namesAndKinds);
+  return left === right ? null : `${left} became ${right}`;
+});
+
+function namesAndKinds({ items = [] }: Reply): string {
+  return items
+    .map((item, i) => (i % 2 === 0 ? item.text : item.items ? `{${namesAndKinds(item)}}` : item.kind))
+    .join(" ");
+}
+
+/** Text for people: of the same kind, and some. */
+const prose = byTree("prose", (_, b) => (body(b).length > 0 ? null : "no text"));
+
+/** A line of names and numbers: the numbers are each server's own. */
+const shaped = byTree("shape of a line", (a, b) => {
+  const [left, right] = [a, b].map(({ text }) => text.replace(/0x[0-9a-f]+|[0-9]+(\.[0-9]+)?/g, "#"));
+  return left === right ? null : `${left} became ${right}`;
+});
+
 const named: Record<string, Normaliser> = {
+  hgetall: pairs,
+  hkeys: multiset,
+  hvals: multiset,
+  hrandfield: sample,
+  hscan: scanPage,
+  httl: eachWithin(1),
+  hexpiretime: eachWithin(1),
+  hpttl: eachWithin(deadlineSlackMs),
+  hpexpiretime: eachWithin(deadlineSlackMs),
   ttl: within(1),
   expiretime: within(1),
   pttl: within(deadlineSlackMs),
@@ -366,6 +440,15 @@ const named: Record<string, Normaliser> = {
   info,
   keys: multiset,
   randomkey: kindOnly,
+  smembers: multiset,
+  sinter: multiset,
+  sunion: multiset,
+  sdiff: multiset,
+  spop: sample,
+  srandmember: sample,
+  sscan: scanPage,
+  zrandmember: sample,
+  zscan: scanPage,
   "client id": integerFrom(1),
   "client info": clientLines,
   "client list": clientLines,
@@ -374,6 +457,15 @@ const named: Record<string, Normaliser> = {
   "command list": multiset,
   "command getkeysandflags": flagsUnordered,
   "object idletime": within(2),
+  "memory usage": bytesOrNull,
+  "memory stats": memoryStats,
+  "memory doctor": prose,
+  "memory malloc-stats": prose,
+  "memory help": help,
+  "debug htstats": prose,
+  "debug htstats-key": prose,
+  "debug sdslen": shaped,
+  "debug object": shaped,
   "client help": help,
   "config help": help,
   "command help": help,

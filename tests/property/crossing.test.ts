@@ -3,7 +3,20 @@
 //
 // Values describe themselves: a run of blocks, each with its length, one byte repeated and a mark at both ends. A value
 // in which a block does not add up was read while it was being written.
+// The last test does without the network and the executable: threads over the same shards, collections instead of
+// strings (tests/support/crossing-thread.ts). IRONCACHE_CROSSING is for how many seconds (4).
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { Key } from "../../engine/memory/key.ts";
+import { Type } from "../../engine/memory/record.ts";
+import { need, Region } from "../../engine/memory/region.ts";
+import { Clock } from "../../engine/shard/clock.ts";
+import { Keyspace } from "../../engine/shard/keyspace.ts";
+import { Place } from "../../engine/shard/place.ts";
+import type { Shard } from "../../engine/shard/shard.ts";
+import { Hash } from "../../engine/types/hash.ts";
+import { MemberSet } from "../../engine/types/set.ts";
+import { SortedSet } from "../../engine/types/sorted-set.ts";
+import { HOT_KEYS, type ThreadPlan, type ThreadReport } from "../support/crossing-thread.ts";
 import { Pipeline, textOf } from "../support/pipeline.ts";
 import { random } from "../support/random.ts";
 import { infoField, killLeftovers, Server } from "../support/server.ts";
@@ -222,3 +235,89 @@ test("crossing: commands over many shards in opposite orders never wait for each
   expect(await server.connect().ask("PING")).toBe("+PONG");
   close(all);
 });
+
+/** Every invariant of the collection under a key. */
+function checkCollection(shard: Shard, key: Key): void {
+  const place = new Place(shard);
+  if (!place.find(shard, 0, key)) return;
+  if (place.type === Type.Hash) {
+    const hash = new Hash();
+    hash.open(place, 0);
+    hash.check();
+  } else if (place.type === Type.Set) {
+    const set = new MemberSet();
+    set.open(place);
+    set.check();
+  } else if (place.type === Type.SortedSet) {
+    const sorted = new SortedSet();
+    sorted.open(place);
+    sorted.check();
+  }
+}
+
+const SECONDS = Number(process.env.IRONCACHE_CROSSING ?? 4);
+/** A thread that is so late with its last batch is in a loop that does not end. */
+const STUCK_MS = 20_000;
+
+test(
+  "crossing: collections read without a lock are never torn, and whole in the end",
+  async () => {
+    // Two shards only, of small segments: what leaves them is soon noticed.
+    const clock = new Clock();
+    const { plan } = Keyspace.create(2, 1 << 20, clock);
+    const shared = { segmentBytes: plan.segmentBytes, addresses: plan.addresses.slice(0, 2) };
+    const threads = 4;
+    const workers: Worker[] = [];
+    const reports = Array.from({ length: threads }, (_, index) => {
+      const worker = new Worker(new URL("../support/crossing-thread.ts", import.meta.url).href);
+      workers.push(worker);
+      const given: ThreadPlan = {
+        plan: shared,
+        writes: index < 2,
+        seed: below(2 ** 31),
+        seconds: SECONDS,
+        index,
+      };
+      worker.postMessage(given);
+      return new Promise<ThreadReport>((resolve, reject) => {
+        worker.onmessage = (event: MessageEvent<ThreadReport>) => resolve(event.data);
+        worker.onerror = (event) => reject(new Error(event.message));
+      });
+    });
+    const finished = new Set<number>();
+    reports.forEach((report, i) => void report.then(() => finished.add(i)).catch(() => {}));
+    let timer: Timer | undefined;
+    const stuck = new Promise<never>((_, reject) => {
+      const late = () =>
+        reject(new Error(`in a loop without end: all threads but ${[...finished].join(", ") || "none"}`));
+      timer = setTimeout(late, SECONDS * 1000 + STUCK_MS);
+    });
+    const done = await Promise.race([Promise.all(reports), stuck]).finally(() => {
+      clearTimeout(timer);
+      for (const worker of workers) worker.terminate();
+    });
+    expect(done.flatMap((report) => report.wrong)).toEqual([]);
+    const readers = done.slice(2);
+    const sum = (what: "commands" | "retries" | "seen") =>
+      readers.reduce((total, report) => total + report[what], 0);
+    const written = done[0]!.commands + done[1]!.commands;
+    console.log(
+      `crossing: ${sum("commands")} reads of collections, ${sum("seen")} found something, ` +
+        `${sum("retries")} repeated, among ${written} writes`,
+    );
+    expect(sum("seen")).toBeGreaterThan(SECONDS * 200);
+    expect(sum("retries")).toBeGreaterThan(0);
+
+    const keyspace = Keyspace.attach(shared, clock);
+    keyspace.check();
+    const names = need(Region.private(4096), "names of keys");
+    const key = new Key(names);
+    for (let i = 0; i < HOT_KEYS; i++) {
+      const bytes = Buffer.from(`hot:${i}`);
+      names.u8.set(bytes);
+      key.set(names, 0, bytes.length);
+      checkCollection(keyspace.shardOf(key.low), key);
+    }
+  },
+  (SECONDS + 60) * 1000,
+);

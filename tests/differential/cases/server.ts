@@ -407,7 +407,6 @@ const laterSettings: readonly (readonly [string, string])[] = [
   ["lfu-log-factor", "10"],
   ["lfu-decay-time", "1"],
   ["active-expire-effort", "1"],
-  ["hash-max-listpack-entries", "512"],
   ["slowlog-max-len", "128"],
   ["slowlog-log-slower-than", "10000"],
   ["latency-tracking", "yes"],
