@@ -22,6 +22,12 @@ export class Histogram {
     if (us > this.maxUs) this.maxUs = us;
   }
 
+  clear(): void {
+    this.counts.fill(0);
+    this.count = 0;
+    this.maxUs = 0;
+  }
+
   /** Upper edge, in microseconds, of the bucket that holds the value at `percent`; 0 when nothing was recorded. */
   percentileUs(percent: number): number {
     const rank = Math.max(1, Math.ceil((percent / 100) * this.count));

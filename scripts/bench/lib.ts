@@ -4,13 +4,14 @@
 // a rate is operations per CPU-second OF THE SERVER: requests / (user + system time it used), which a busy neighbour or
 // a slow generator changes far less than the rate on the wall. Everything is compared within one run, as ratios.
 //
-// Off the data path. Used by throughput.ts, memory.ts, latency.ts, heap.ts. Linux only (/proc, taskset).
+// Off the data path. Used by all benchmarks of whole servers. Linux only (/proc, taskset).
 //
-// Environment: IRONCACHE_BIN (default dist/ironcache), PEERS_DIR (default tmp/peers, see scripts/peers).
+// Environment: IRONCACHE_BIN (default dist/ironcache), PEERS_DIR (default tmp/peers, see scripts/peers), BENCH_DIR
+// (default tmp/bench: logs and raw figures).
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
-import { join, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
 
 export const root = resolve(import.meta.dir, "../..");
 export const ironcacheBin = resolve(root, process.env.IRONCACHE_BIN ?? "dist/ironcache");
@@ -186,7 +187,7 @@ async function answersPing(port: number): Promise<boolean> {
 
 /** Folder for logs and raw results, not tracked. */
 export function scratch(): string {
-  const folder = join(root, "tmp", "bench");
+  const folder = resolve(root, process.env.BENCH_DIR ?? "tmp/bench");
   mkdirSync(folder, { recursive: true });
   return folder;
 }
@@ -215,7 +216,8 @@ export function threadCount(pid: number): number {
 
 type Reply = string | number | null;
 
-/** A RESP2 connection for set-up and questions: one command at a time, or a stream of bytes with counted +OK. */
+/** A RESP2 connection for set-up and questions: one command at a time, or a stream of commands whose replies are one
+ *  line each. */
 export class Resp {
   private pending = Buffer.alloc(0);
   private wake: (() => void) | null = null;
@@ -268,17 +270,41 @@ export class Resp {
     }
   }
 
-  /** Sends `bytes`, which hold `commands` commands that each answer +OK, and waits for all the answers. */
-  async sendAll(bytes: Uint8Array, commands: number): Promise<void> {
-    let missing = commands * 5; // "+OK\r\n"
-    await this.write(bytes);
-    while (missing > 0) {
-      if (this.pending.length === 0) await this.moreBytes();
-      if (this.pending[0] === 45) throw new Error(this.pending.toString("latin1", 0, 200)); // '-'
-      missing -= this.pending.length;
-      this.pending = Buffer.alloc(0);
+  /** Sends one command and reads its reply, of any shape, away. Gives the first line or bulk string in it. */
+  async discard(...words: string[]): Promise<string> {
+    await this.write(Buffer.from(encode(words)));
+    let first: string | undefined;
+    for (let values = 1; values > 0; values--) {
+      let end = this.pending.indexOf("\r\n");
+      for (; end < 0; end = this.pending.indexOf("\r\n")) await this.moreBytes();
+      const line = this.pending.toString("latin1", 1, end);
+      const kind = this.pending[0];
+      this.pending = this.pending.subarray(end + 2);
+      if (kind === 45) throw new Error(line); // '-'
+      if (kind === 42)
+        values += Math.max(0, Number(line)); // '*'
+      else if (kind !== 36 || Number(line) < 0) first ??= line;
+      else {
+        const bytes = Number(line); // '$'
+        while (this.pending.length < bytes + 2) await this.moreBytes();
+        first ??= this.pending.toString("latin1", 0, bytes);
+        this.pending = this.pending.subarray(bytes + 2);
+      }
     }
-    if (missing !== 0) throw new Error("the server answered something else than +OK");
+    return first ?? "";
+  }
+
+  /** Sends `bytes`, which hold `commands` commands that answer a line each (a status, a number, null), and waits for
+   *  all the answers. Throws on an error among them. */
+  async sendAll(bytes: Uint8Array, commands: number): Promise<void> {
+    await this.write(bytes);
+    for (let missing = commands; missing > 0; missing--) {
+      let end = this.pending.indexOf(10);
+      for (; end < 0; end = this.pending.indexOf(10)) await this.moreBytes();
+      if (this.pending[0] === 45) throw new Error(this.pending.toString("latin1", 0, end)); // '-'
+      this.pending = this.pending.subarray(end + 1);
+    }
+    if (this.pending.length > 0) throw new Error("the server answered more than a line a command");
   }
 
   private async write(bytes: Uint8Array): Promise<void> {
@@ -343,7 +369,8 @@ export class Resp {
   }
 }
 
-function encode(words: string[]): string {
+/** A command as an array of bulk strings. */
+export function encode(words: readonly string[]): string {
   return `*${words.length}\r\n${words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join("")}`;
 }
 
@@ -403,14 +430,100 @@ export async function loadKeys(
   if (after - before !== count) throw new Error(`loaded ${count} keys, DBSIZE grew by ${after - before}`);
 }
 
-/** Has a server run 300,000 commands that store nothing, in batches as `loadKeys` sends them: what it sets aside once, for
+/** Collections of one kind, for `fill`. */
+export interface Filling {
+  /** HSET, RPUSH, LPUSH, SADD or ZADD. */
+  command: keyof typeof cardinality;
+  keys: number;
+  /** Name of the key of that number. */
+  key: (number: number) => string;
+  /** Elements of each key. */
+  elements: number;
+  /** Words of an element in the command's order: field and value, score and member, or a member alone. Latin-1. */
+  words: (key: number, index: number) => readonly string[];
+}
+
+/** The command that tells how many elements one command's collection has. */
+export const cardinality = {
+  HSET: "HLEN",
+  RPUSH: "LLEN",
+  LPUSH: "LLEN",
+  SADD: "SCARD",
+  ZADD: "ZCARD",
+} as const;
+const elementsPerCommand = 100;
+const fillBytes = 1 << 18;
+
+/** Makes collections or adds to them, `elementsPerCommand` elements a command, and checks how the first and the last grew.
+ *  Gives the bytes of all words, keys included: the payload. */
+export async function fill(port: number, filling: Filling): Promise<number> {
+  const { command, keys, key, elements, words } = filling;
+  const connection = await Resp.connect(port);
+  const sizes = async () => [
+    Number(await connection.call(cardinality[command], key(0))),
+    Number(await connection.call(cardinality[command], key(keys - 1))),
+  ];
+  const before = await sizes();
+  let payload = 0;
+  let batch = "";
+  let commands = 0;
+  const flush = async () => {
+    await connection.sendAll(Buffer.from(batch, "latin1"), commands);
+    batch = "";
+    commands = 0;
+  };
+  for (let number = 0; number < keys; number++) {
+    const name = key(number);
+    payload += name.length;
+    for (let first = 0; first < elements; first += elementsPerCommand) {
+      const end = Math.min(elements, first + elementsPerCommand);
+      let text = "";
+      let count = 2;
+      for (let index = first; index < end; index++) {
+        for (const word of words(number, index)) {
+          text += `$${word.length}\r\n${word}\r\n`;
+          payload += word.length;
+          count++;
+        }
+      }
+      batch += `*${count}\r\n$${command.length}\r\n${command}\r\n$${name.length}\r\n${name}\r\n${text}`;
+      commands++;
+      if (batch.length >= fillBytes) await flush();
+    }
+  }
+  await flush();
+  const grown = (await sizes()).map((size, i) => size - before[i]);
+  if (grown.some((growth) => growth !== elements)) {
+    throw new Error(`${key(0)} and ${key(keys - 1)} grew by ${grown.join(" and ")}, not by ${elements}`);
+  }
+  connection.close();
+  return payload;
+}
+
+/** Runs the peers' redis-benchmark on the load core until it ends. Throws on an error that a server answered. */
+export async function redisBenchmark(server: Server, words: readonly string[]): Promise<void> {
+  const load = Bun.spawn(
+    pinned(loadCore, [peerTool("redis-benchmark"), "-p", `${server.port}`, "-q", "--seed", "1", ...words]),
+    { stdin: "ignore", stdout: "pipe", stderr: "pipe" },
+  );
+  const [output, errors, status] = await Promise.all([
+    new Response(load.stdout).text(),
+    new Response(load.stderr).text(),
+    load.exited,
+  ]);
+  if (status !== 0 || /error/i.test(output + errors)) {
+    throw new Error(`redis-benchmark ${words.join(" ")} against ${server.subject.name}: ${output}${errors}`);
+  }
+}
+
+/** Has a server run 300,000 commands that store nothing, in batches of 1,000 as `loadKeys` sends them: what it sets aside once, for
  *  its buffers and its compiler, is then there before anything is measured. */
-export async function warmUp(port: number): Promise<void> {
+export async function warmUp(port: number, batches = 300): Promise<void> {
   const connection = await Resp.connect(port);
   const batch = 1000;
   const frame = (index: number) => `*2\r\n$3\r\nGET\r\n$500\r\n${String(index).padStart(500, "0")}\r\n`;
   const bytes = Buffer.from(Array.from({ length: batch }, (_, index) => frame(index)).join(""), "latin1");
-  for (let round = 0; round < 300; round++) await connection.sendAll(bytes, batch);
+  for (let round = 0; round < batches; round++) await connection.sendAll(bytes, batch);
   connection.close();
 }
 
@@ -429,6 +542,13 @@ export class RandomBytes {
     x ^= x << 5;
     this.state = x;
     return x >>> 0;
+  }
+
+  /** So many letters and digits. */
+  text(bytes: number): string {
+    let text = "";
+    while (text.length < bytes) text += (this.next() + 2 ** 32).toString(36).slice(1);
+    return text.slice(0, bytes);
   }
 
   fill(bytes: Uint8Array, start: number, end: number): void {
@@ -502,7 +622,7 @@ export function saveRaw(name: string, data: unknown): string {
     path,
     `${JSON.stringify({ machine: machine(), argv: process.argv.slice(2), data }, null, 1)}\n`,
   );
-  return path.slice(root.length + 1);
+  return relative(root, path);
 }
 
 /** "1,2,4" as numbers. Throws on anything else. */

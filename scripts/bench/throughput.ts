@@ -1,9 +1,7 @@
 // throughput.ts: operations per CPU-second of the server.   bun run bench:throughput [options]
 //
 // SET and GET of 64-byte values over 100,000 keys that exist, 50 connections, pipelines of 1, 16 and 64, driven by the
-// peers' own redis-benchmark. Each round starts every server afresh and loads it; then cell by cell the servers take
-// turns, A B C, those not being measured stopped (SIGSTOP), so that a change of the machine's mood meets all of them. A
-// cell is the median over the rounds; a ratio is ours over a peer's; cells below 1.00 are marked.
+// peers' own redis-benchmark, in the turns that rates.ts describes, after a load and a warm-up.
 //
 //   --rounds N       3                       --sizes 64,4096,65536   64     value bytes; keys fewer above 5 KB
 //   --shards 1,2     1                       --pipelines 1,16,64
@@ -12,30 +10,23 @@
 //   --cpu N          2.0, CPU seconds aimed at per measurement
 //   --quick          1 round, a tenth of the requests: to see that it works
 //   --write          puts the figures into docs/claims.toml
-// Neighbours: lib.ts below it, claims.ts for --write.
+// Neighbours: rates.ts and lib.ts below it, claims.ts for --write.
 
 import { parseArgs } from "node:util";
 import { type Claim, writeClaims } from "./claims.ts";
 import {
   commandLine,
-  cpuSeconds,
-  geometricMean,
   info,
-  loadCore,
   loadKeys,
   machine,
-  median,
   numbers,
-  peerTool,
-  pinned,
+  redisBenchmark,
   type Server,
   saveRaw,
-  short,
-  start,
   subjectsFor,
-  table,
   versionOf,
 } from "./lib.ts";
+import { cpuOf, Rates, type Sample, sampleOf, slugOf, whatOf } from "./rates.ts";
 
 const { values: options } = parseArgs({
   options: {
@@ -64,11 +55,6 @@ interface Cell {
   pipeline: number;
   valueBytes: number;
 }
-/** One measurement: operations per CPU-second of the server, and a second on the wall. */
-interface Sample {
-  perCpuSecond: number;
-  perSecond: number;
-}
 
 const cells: Cell[] = numbers(options.sizes).flatMap((valueBytes) =>
   options.tests
@@ -85,8 +71,7 @@ const subjects = subjectsFor({
   extra: options.server,
   only: options.only?.split(","),
 });
-const samples = new Map<string, Sample[]>(); // by key()
-const key = (cell: Cell, name: string) => `${cellName(cell)} | ${name}`;
+const rates = new Rates(subjects, cellName);
 
 /** Requests for about `cpuTarget` seconds of CPU, from a guess of the cost of one: the kernel's share, then the bytes. */
 function firstGuess({ pipeline, valueBytes }: Cell): number {
@@ -97,33 +82,10 @@ function firstGuess({ pipeline, valueBytes }: Cell): number {
 /** Runs the load of a cell once against a running server. */
 async function drive(server: Server, cell: Cell, requests: number): Promise<void> {
   const { test, pipeline, valueBytes } = cell;
-  const load = Bun.spawn(
-    pinned(loadCore, [
-      peerTool("redis-benchmark"),
-      ...[
-        "-p",
-        `${server.port}`,
-        "-t",
-        test,
-        "-n",
-        `${requests}`,
-        "-c",
-        `${connections}`,
-        "-P",
-        `${pipeline}`,
-      ],
-      ...["-r", `${keysFor(valueBytes)}`, "-d", `${valueBytes}`, "-q", "--seed", "1"],
-    ]),
-    { stdin: "ignore", stdout: "pipe", stderr: "pipe" },
-  );
-  const [output, errors, status] = await Promise.all([
-    new Response(load.stdout).text(),
-    new Response(load.stderr).text(),
-    load.exited,
+  await redisBenchmark(server, [
+    ...["-t", test, "-n", `${requests}`, "-c", `${connections}`, "-P", `${pipeline}`],
+    ...["-r", `${keysFor(valueBytes)}`, "-d", `${valueBytes}`],
   ]);
-  if (status !== 0 || /error/i.test(output + errors)) {
-    throw new Error(`redis-benchmark against ${server.subject.name}, ${cellName(cell)}: ${output}${errors}`);
-  }
 }
 
 /** One measurement, after a short warm-up that also tells how many requests fill the aimed CPU time. */
@@ -132,15 +94,7 @@ async function measure(server: Server, cell: Cell): Promise<Sample> {
   const warmUpCpu = await cpuOf(server, () => drive(server, cell, warmUp));
   const cost = Math.max(warmUpCpu, 0.01) / warmUp;
   const requests = Math.min(Math.ceil(cpuTarget / cost), 20 * warmUp);
-  const began = performance.now();
-  const cpu = await cpuOf(server, () => drive(server, cell, requests));
-  return { perCpuSecond: requests / cpu, perSecond: requests / ((performance.now() - began) / 1000) };
-}
-
-async function cpuOf(server: Server, work: () => Promise<void>): Promise<number> {
-  const before = cpuSeconds(server.pid);
-  await work();
-  return cpuSeconds(server.pid) - before;
+  return sampleOf(server, requests, () => drive(server, cell, requests));
 }
 
 /** Runs each test over all connections long enough that every worker's code is compiled before the first cell. */
@@ -150,49 +104,10 @@ async function warm(server: Server, valueBytes: number): Promise<void> {
     await drive(server, { test, pipeline: 16, valueBytes }, requests);
 }
 
-async function round(valueBytes: number): Promise<void> {
-  const servers: Server[] = [];
-  try {
-    for (const subject of subjects) {
-      const server = await start(subject);
-      servers.push(server);
-      await loadKeys(server.port, keysFor(valueBytes), valueBytes);
-      await warm(server, valueBytes);
-      process.kill(server.pid, "SIGSTOP");
-    }
-    for (const cell of cells.filter((cell) => cell.valueBytes === valueBytes)) {
-      for (const server of servers) {
-        process.kill(server.pid, "SIGCONT");
-        const sample = await measure(server, cell);
-        process.kill(server.pid, "SIGSTOP");
-        const name = key(cell, server.subject.name);
-        samples.set(name, [...(samples.get(name) ?? []), sample]);
-        console.error(
-          `  ${name}: ${short(sample.perCpuSecond)} per CPU-second, ${short(sample.perSecond)}/s`,
-        );
-      }
-    }
-    for (const server of servers) await refuseMisses(server);
-  } finally {
-    for (const server of servers) await server.stop();
-  }
-}
-
 /** A GET that misses is a cheaper command: a run with misses measures nothing. */
 async function refuseMisses(server: Server): Promise<void> {
-  process.kill(server.pid, "SIGCONT");
   const misses = (await info(server.port)).get("keyspace_misses");
   if (misses !== undefined && misses !== "0") throw new Error(`${server.subject.name}: ${misses} misses`);
-}
-
-function medianOf(cell: Cell, name: string): number {
-  return median((samples.get(key(cell, name)) ?? []).map(({ perCpuSecond }) => perCpuSecond));
-}
-
-/** How far the rounds of a cell lie apart: (max - min) / median. */
-function spreadOf(cell: Cell, name: string): number {
-  const all = (samples.get(key(cell, name)) ?? []).map(({ perCpuSecond }) => perCpuSecond);
-  return (Math.max(...all) - Math.min(...all)) / median(all);
 }
 
 const began = performance.now();
@@ -200,75 +115,38 @@ console.log(`${machine()}\nserver on core 0, load on core 1, ${connections} conn
 for (const subject of subjects) console.log(`${subject.name}: ${versionOf(subject)}`);
 for (let turn = 1; turn <= rounds; turn++) {
   console.error(`round ${turn} of ${rounds}`);
-  for (const valueBytes of numbers(options.sizes)) await round(valueBytes);
+  for (const valueBytes of numbers(options.sizes)) {
+    const prepare = async (server: Server) => {
+      await loadKeys(server.port, keysFor(valueBytes), valueBytes);
+      await warm(server, valueBytes);
+    };
+    const among = cells.filter((cell) => cell.valueBytes === valueBytes);
+    await rates.round(among, prepare, measure, refuseMisses);
+  }
 }
 
-const ours = subjects.filter((subject) => subject.ours).map(({ name }) => name);
-const peers = subjects.filter((subject) => !subject.ours).map(({ name }) => name);
-// Without a server of ours the peers are held against each other, so that the harness itself can be tried.
-const pairs =
-  ours.length > 0
-    ? ours.flatMap((name) => peers.map((other) => [name, other] as const))
-    : peers.slice(1).map((other) => [peers[0], other] as const);
-const marked = (ratio: number) => `${ratio < 1 ? "! " : ""}${ratio.toFixed(2)}`;
-
-const header = [
-  "operations per CPU-second",
-  ...subjects.map(({ name }) => name),
-  ...pairs.map(([name, other]) => `${name} / ${other}`),
-  "spread",
-];
-const rows = cells.map((cell) => [
-  cellName(cell),
-  ...subjects.map(({ name }) => short(medianOf(cell, name))),
-  ...pairs.map(([name, other]) => marked(medianOf(cell, name) / medianOf(cell, other))),
-  `${(100 * Math.max(...subjects.map(({ name }) => spreadOf(cell, name)))).toFixed(0)} %`,
-]);
-const meanOf = (name: string, other: string, among: Cell[] = cells) =>
-  geometricMean(among.map((cell) => medianOf(cell, name) / medianOf(cell, other)));
-rows.push([
-  "geometric mean",
-  ...subjects.map(({ name }) => short(geometricMean(cells.map((cell) => medianOf(cell, name))))),
-  ...pairs.map(([name, other]) => marked(meanOf(name, other))),
-  "",
-]);
-console.log(`\n${table(header, rows)}`);
-const below = pairs.flatMap(([name, other]) =>
-  cells
-    .filter((cell) => medianOf(cell, name) < medianOf(cell, other))
-    .map((cell) => `${cellName(cell)}, ${name} / ${other}`),
-);
-console.log(below.length === 0 ? "no cell below 1.00" : `below 1.00 (!): ${below.join("; ")}`);
-const artifact = saveRaw("throughput", Object.fromEntries(samples));
+rates.print(cells);
+const artifact = saveRaw("throughput", rates.raw());
 console.log(`raw figures in ${artifact}; ${((performance.now() - began) / 1000).toFixed(0)} s`);
 
 if (options.write) {
-  const command = commandLine("bun run bench:throughput");
-  const claims: Claim[] = [];
-  for (const [name, other] of pairs.filter(([name]) => ours.includes(name))) {
-    const slug = `${name}-${other}`.replaceAll(" ", "-");
-    const common = { unit: "ratio", kind: "ours" as const, command, runs: rounds };
-    const what = `operations per CPU-second of the server, ironcache on ${name} over ${other}`;
-    for (const valueBytes of numbers(options.sizes)) {
+  const common = { command: commandLine("bun run bench:throughput"), runs: rounds };
+  const means: Claim[] = rates.pairs.flatMap(([name, other]) =>
+    numbers(options.sizes).map((valueBytes) => {
       const among = cells.filter((cell) => cell.valueBytes === valueBytes);
-      claims.push({
+      return {
         ...common,
-        id: `rate-${valueBytes}b-${slug}`,
-        text: `Geometric mean of ${among.length} cells (${options.tests}; pipelines ${options.pipelines}), ${valueBytes}-byte values: ${what}.`,
-        value: meanOf(name, other, among),
+        id: `rate-${valueBytes}b-${slugOf(name, other)}`,
+        text: `Geometric mean of ${among.length} cells (${options.tests}; pipelines ${options.pipelines}), ${valueBytes}-byte values: ${whatOf(name, other)}.`,
+        value: rates.meanOf(among, name, other),
+        unit: "ratio",
+        kind: "ours" as const,
         accept: valueBytes === 64 && name === "uring" ? ">= 1.5" : ">= 1",
-      });
-    }
-    for (const cell of cells) {
-      claims.push({
-        ...common,
-        id: `rate-${cell.test}-${cell.valueBytes}b-p${cell.pipeline}-${slug}`,
-        text: `${cellName(cell)}: ${what}.`,
-        value: medianOf(cell, name) / medianOf(cell, other),
-        accept: ">= 1",
-      });
-    }
-  }
-  writeClaims(claims, !options.quick && rounds >= 3);
+      };
+    }),
+  );
+  const idOf = ({ test, pipeline, valueBytes }: Cell) => `${test}-${valueBytes}b-p${pipeline}`;
+  if (!subjects.some((subject) => subject.ours)) throw new Error("no server of ours: nothing to claim");
+  writeClaims([...means, ...rates.claims(cells, idOf, common)], !options.quick && rounds >= 3);
 }
 process.exit(0);
