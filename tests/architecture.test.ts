@@ -31,7 +31,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
 /** Modules that not everybody may use, and who may. */
 const reserved: Readonly<Record<string, readonly string[]>> = {
   "bun:ffi": ["engine/memory/", "engine/io/"],
-  "bun:jsc": ["engine/worker/worker.ts"],
+  "bun:jsc": ["engine/worker/worker.ts", "engine/worker/resident.ts"],
   "node:worker_threads": ["engine/worker/host.ts", "engine/worker/main.ts"],
   "node:child_process": [],
 };

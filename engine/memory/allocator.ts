@@ -143,7 +143,7 @@ export class Allocator {
     const page = (handle & Handle.GranuleMask) >>> 9;
     const entry = this.segments.at(segment).u32[this.segments.mapWord(segment) + page]!;
     if ((entry & 3) === Kind.Span) return slotBytesOf[(entry >>> 2) & 255]!;
-    assert((entry & 3) === Kind.Large, `handle ${handle} is allocated`);
+    assert((entry & 3) === Kind.Large, "a handle whose size is asked is allocated");
     return ((entry >>> 2) & Run.LengthMask) * Size.PageBytes;
   }
 
@@ -192,7 +192,7 @@ export class Allocator {
       this.releaseRun(segment, page, pages);
       return;
     }
-    assert((entry & 3) === Kind.Span, `handle ${handle} is allocated`);
+    assert((entry & 3) === Kind.Span, "a handle to free is allocated"); // a text with numbers would be made at each call
     const index = (entry >>> 2) & 255;
     const first = page - (entry >>> 10);
     const span = first << (Size.PageShift - 2);

@@ -18,7 +18,7 @@ import type { Holder } from "../types/holder.ts";
 import type { Shard } from "./shard.ts";
 
 /** A collection's value from this size on gets room to spare when it grows. */
-const SPARE_FROM = 256;
+const SPARE_FROM = 4096;
 
 export class Place implements Holder {
   db = 0;

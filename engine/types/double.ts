@@ -131,9 +131,12 @@ function text17(value: number): string {
   return sign + whole + (fraction === "" ? "" : `.${fraction}`);
 }
 
+/** Exact powers of ten. */
+const POWERS = Float64Array.from({ length: 16 }, (_, exponent) => 10 ** exponent);
+
 /** The value of u8[start, start + bytes), which must be a number in decimal or exponent form, or [+-]inf or
  *  [+-]infinity in any case, and nothing else. NaN for all else: NaN itself, hexadecimal, spaces, and what overflows or
- *  vanishes. -0 is 0. Allocates nothing for integers of up to 15 digits. */
+ *  vanishes. -0 is 0. Allocates nothing for numbers of up to 15 digits without an exponent. */
 export function parseDouble(u8: Uint8Array, start: number, bytes: number): number {
   const end = start + bytes;
   let at = start;
@@ -149,6 +152,20 @@ export function parseDouble(u8: Uint8Array, start: number, bytes: number): numbe
       value = value * 10 + digit;
     }
     if (i === end) return i === at ? Number.NaN : negative && value !== 0 ? -value : value;
+    if (u8[i] === 46) {
+      // Up to 15 digits and a power of ten up to 10^15: both are exact, so their quotient is the nearest double (Clinger,
+      // "How to Read Floating Point Numbers Accurately").
+      const point = i;
+      for (i++; i < end; i++) {
+        const digit = u8[i]! - 48;
+        if (digit < 0 || digit > 9) break;
+        value = value * 10 + digit;
+      }
+      if (i === end && end - at > 1 && value !== 0) {
+        const parsed = value / POWERS[end - point - 1]!;
+        return negative ? -parsed : parsed;
+      }
+    }
   }
   if (isInfinity(u8, at, end)) return negative ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
   const kind = decimal(u8, at, end);

@@ -19,14 +19,15 @@
 // On the data path: nothing allocates. Cursor style: find, next and draw leave the field (find does not), its value and
 // its deadline as text in the record or in a scratch; every change ends a walk.
 // Neighbours: packed.ts, table.ts, holder.ts; engine/commands/hashes.ts and field-deadlines.ts use it, engine/shard reaps.
-import type { Allocator } from "../memory/allocator.ts";
 import { assert } from "../memory/assert.ts";
-import { Form, PagesRoot } from "../memory/record.ts";
+import { Form, PagesRoot, Type } from "../memory/record.ts";
 import { copyBytes, need, Region } from "../memory/region.ts";
 import type { Holder } from "./holder.ts";
 import { limits } from "./limits.ts";
 import { Packed, PackedLimit } from "./packed.ts";
 import { TABLE_ROOT_BYTES, Table, TableKind } from "./table.ts";
+import { Temporary } from "./temporary.ts";
+import { Window } from "./window.ts";
 
 /** In place of a deadline: the one that the field has. */
 export const KEEP = -1;
@@ -46,87 +47,6 @@ const enum Draw {
   Tries = 64,
 }
 
-/** The value that packed elements are edited in: as long as the edits say, in a record that is made longer when they need
- *  it, or all at once before them, and shorter only when they are done. So several edits move a record once, and what was
- *  reserved for cannot fail in the middle. */
-class Window implements Holder {
-  private holder!: Holder;
-  region: Region;
-  valueStart = 0;
-  valueBytes = 0;
-  /** Bytes of the record's value. */
-  private room = 0;
-
-  constructor(region: Region) {
-    this.region = region;
-  }
-
-  open(holder: Holder): void {
-    this.holder = holder;
-    this.follow();
-    this.valueBytes = this.room;
-  }
-
-  private follow(): void {
-    const { holder } = this;
-    this.region = holder.region;
-    this.valueStart = holder.valueStart;
-    this.room = holder.valueBytes;
-  }
-
-  get allocator(): Allocator {
-    return this.holder.allocator;
-  }
-
-  get form(): number {
-    return this.holder.form;
-  }
-
-  setForm(form: number): void {
-    this.holder.setForm(form);
-  }
-
-  resize(bytes: number): boolean {
-    if (!this.reserve(bytes)) return false;
-    this.valueBytes = bytes;
-    return true;
-  }
-
-  /** Makes the record long enough for a value of `bytes`. What is open here is to be opened again. */
-  reserve(bytes: number): boolean {
-    if (bytes <= this.room) return true;
-    if (!this.holder.resize(bytes)) return false;
-    this.follow();
-    return true;
-  }
-
-  /** Gives back what the edits left. */
-  settle(): void {
-    if (this.room === this.valueBytes) return;
-    this.holder.resize(this.valueBytes);
-    this.follow();
-  }
-}
-
-/** A value at the beginning of a region: a copy of a packed one, the root of a table that is being made. */
-class Draft implements Holder {
-  valueStart = 0;
-  valueBytes = 0;
-  form = 0;
-  allocator!: Allocator;
-
-  constructor(readonly region: Region) {}
-
-  setForm(): void {}
-
-  resize(): boolean {
-    return false;
-  }
-}
-
-/** Longest packed value: its last edits may pass the ceiling by some bytes. */
-const DRAFT_BYTES = PackedLimit.Bytes + 2 * 65536 + 8192;
-
 export class Hash {
   private holder!: Holder;
   private nowMs = 0;
@@ -139,8 +59,8 @@ export class Hash {
   private readonly packed = new Packed();
   private readonly table = new Table(TableKind.Hash);
   /** A value on its way from this record into it, or a packed one that is rewritten. */
-  private readonly scratch = need(Region.private(DRAFT_BYTES), "a packed hash that is rewritten");
-  private readonly draft = new Draft(this.scratch);
+  private readonly draft = new Temporary();
+  private readonly scratch = this.draft.region;
   /** Digits of a field that is an integer: those of its value are in a scratch of `packed`. */
   private readonly digits = need(Region.private(4096), "the text of numbers");
   private readonly window = new Window(this.scratch);
@@ -603,7 +523,7 @@ export class Hash {
     }
     if (!window.reserve(most)) return false;
     copyBytes(this.scratch, 0, window.region, window.valueStart, bytes);
-    draft.valueBytes = bytes;
+    draft.begin(window.allocator, Type.Hash, Form.Packed, bytes);
     old.open(draft);
     window.valueBytes = 8 + PackedLimit.HeaderBytes;
     this.writeEarliest(Number.POSITIVE_INFINITY);
@@ -638,8 +558,7 @@ export class Hash {
     // The record first: growing is what can fail.
     if (!window.reserve(TABLE_ROOT_BYTES)) return false;
     packed.open(window, this.skip);
-    draft.allocator = holder.allocator;
-    draft.valueBytes = TABLE_ROOT_BYTES;
+    draft.begin(holder.allocator, Type.Hash, Form.Pages, TABLE_ROOT_BYTES);
     Table.clear(draft);
     table.open(draft);
     packed.seek(0);

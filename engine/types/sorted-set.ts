@@ -20,6 +20,7 @@ import { Packed, PackedLimit } from "./packed.ts";
 import { ScoreTree } from "./score-tree.ts";
 import { TABLE_ROOT_BYTES, Table, TableKind } from "./table.ts";
 import { Temporary } from "./temporary.ts";
+import { Window } from "./window.ts";
 
 const PAGES_ROOT_BYTES = 48; // TABLE_ROOT_BYTES and ScoreTree.rootBytes
 
@@ -69,6 +70,7 @@ export class SortedSet {
   private holder!: Holder;
   private large = false;
   private readonly packed = new Packed();
+  private readonly window = new Window(this.packed.region);
   private readonly table = new Table(TableKind.Reference);
   private readonly tree = new ScoreTree();
   /** Packed: rank of the element under the cursor. */
@@ -90,7 +92,7 @@ export class SortedSet {
   clear(holder: Holder): void {
     this.holder = holder;
     this.large = false;
-    this.packed.open(holder);
+    this.openPacked();
     this.packed.clear();
   }
 
@@ -100,7 +102,12 @@ export class SortedSet {
     if (this.large) {
       this.table.open(holder);
       this.tree.open(holder.allocator, holder.region, holder.valueStart + TABLE_ROOT_BYTES);
-    } else this.packed.open(holder);
+    } else this.openPacked();
+  }
+
+  private openPacked(): void {
+    this.window.open(this.holder);
+    this.packed.open(this.window);
   }
 
   get count(): number {
@@ -154,16 +161,20 @@ export class SortedSet {
   }
 
   private insertPacked(score: number, region: Region, start: number, bytes: number): boolean {
-    const { packed } = this;
+    const { packed, window } = this;
+    // Room for both first, so that the record moves once and the second insertion cannot fail.
+    packed.takeNumber(score);
+    const scoreCost = packed.takenCost;
+    packed.take(region, start, bytes);
+    if (!window.reserve(window.valueBytes + packed.takenCost + scoreCost)) return false;
+    packed.open(window);
     this.seekPacked(score, region, start, bytes);
     packed.take(region, start, bytes);
-    if (!packed.insert()) return false;
+    packed.insert();
     packed.next();
     packed.takeNumber(score);
-    if (packed.insert()) return true;
-    packed.seek(packed.index - 1);
-    packed.remove(1);
-    return false;
+    packed.insert();
+    return true;
   }
 
   /** Moves the packed cursor to where an element of that score and member belongs. */
@@ -208,14 +219,16 @@ export class SortedSet {
       table.setScore(score);
       return true;
     }
-    // In two steps, of which only the second may need memory: so the first is undone if it is refused.
+    // Out and in again. The window keeps the room that this leaves, so only a score that takes more bytes may be refused,
+    // and the old one comes back then.
     const { packed } = this;
     packed.seek(this.rank * 2);
     packed.remove(2);
-    if (this.insertPacked(score, region, start, bytes)) return true;
-    const restored = this.insertPacked(old, region, start, bytes);
-    assert(restored, "a value that was just made shorter can be made as long as it was");
-    return false;
+    const updated = this.insertPacked(score, region, start, bytes);
+    if (!updated) this.insertPacked(old, region, start, bytes);
+    this.window.settle();
+    packed.open(this.window);
+    return updated;
   }
 
   /** Removes the member that `find` has just found. */
@@ -226,15 +239,20 @@ export class SortedSet {
       follow(this.table, this.tree, region, 0, -1);
       return;
     }
-    this.packed.seek(this.rank * 2);
-    this.packed.remove(2);
+    this.removePacked(this.rank, 1);
+  }
+
+  private removePacked(rank: number, howMany: number): void {
+    this.packed.seek(rank * 2);
+    this.packed.remove(howMany * 2);
+    this.window.settle();
+    this.packed.open(this.window);
   }
 
   /** Removes `howMany` elements from rank `rank` on. */
   removeRange(rank: number, howMany: number): void {
     if (!this.large) {
-      this.packed.seek(rank * 2);
-      this.packed.remove(howMany * 2);
+      this.removePacked(rank, howMany);
       return;
     }
     const { table, tree } = this;

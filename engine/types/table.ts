@@ -39,6 +39,7 @@ export const enum TableKind {
 
 const enum RootAt {
   Deadline = 0,
+  Next = 8,
   Count = 12,
   Directory = 16,
   Depth = 20,
@@ -441,10 +442,15 @@ export class Table {
   /** Gives the field under the cursor another value and deadline. False, and nothing changed, when memory is out. The
    *  value must not lie in this table. The cursor stays. */
   replace(value: Region, valueStart: number, valueBytes: number, deadlineMs: number): boolean {
+    if (!this.rewrite(value, valueStart, valueBytes, deadlineMs)) return false;
+    if (deadlineMs !== 0 && deadlineMs < this.earliestMs) this.earliestMs = deadlineMs;
+    return true;
+  }
+
+  private rewrite(value: Region, valueStart: number, valueBytes: number, deadlineMs: number): boolean {
     const { leaf, element } = this;
     const { bytes } = this;
     const external = (leaf.u8[element]! & Inline.Mark) !== 0;
-    if (deadlineMs !== 0 && deadlineMs < this.earliestMs) this.earliestMs = deadlineMs;
     if (
       !external &&
       valueBytes === this.valueBytes &&
@@ -1082,6 +1088,7 @@ export class Table {
     const at = target.valueStart;
     Table.clear(target);
     view.setFloat64(at + RootAt.Deadline, this.earliestMs, true);
+    view.setUint32(at + RootAt.Next, this.word(RootAt.Next), true); // how far a hash has been reaped
     const old = this.word(RootAt.Directory);
     if (old === 0) return true;
     const depth = this.word(RootAt.Depth);

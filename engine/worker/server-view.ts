@@ -7,6 +7,7 @@ import type { ClientView, Server, Totals } from "../commands/server.ts";
 import type { Session } from "../commands/session.ts";
 import { Settings } from "../config/settings.ts";
 import { Entry as ClientEntry, Figure, Word } from "./control.ts";
+import { resident } from "./resident.ts";
 import type { Worker } from "./worker.ts";
 
 export class ServerView implements Server {
@@ -126,7 +127,7 @@ export class ServerView implements Server {
   }
 
   residentBytes(): number {
-    return statm();
+    return resident().bytes;
   }
 
   peakBytes(): number {
@@ -262,14 +263,6 @@ export class ServerView implements Server {
   debugAllowed(session: Session): boolean {
     const mode = this.owner.settings.get("enable-debug-command");
     return mode === "yes" || (mode === "local" && /^(127\.|\[::1\]|\/|:0$)/.test(session.address));
-  }
-}
-
-function statm(): number {
-  try {
-    return Number(readFileSync("/proc/self/statm", "latin1").split(" ")[1]) * 4096;
-  } catch {
-    return process.memoryUsage.rss();
   }
 }
 

@@ -33,6 +33,7 @@ import { Entry as ClientEntry, Control, ERRORS_MAX, Figure, Word } from "./contr
 import { Dispatcher, type DispatchHost } from "./dispatcher.ts";
 import { logLine } from "./log.ts";
 import type { WorkerPlan } from "./plan.ts";
+import { collectGarbage } from "./resident.ts";
 import { ServerView } from "./server-view.ts";
 
 const SEND_BYTES = 2 ** 30;
@@ -239,6 +240,7 @@ export class Worker implements Events, DispatchHost, DirectSink {
         if (now - client.session.lastMs > this.idleSeconds * 1000) this.driver.close(client, true);
     if (now < this.nextSampleMs) return;
     this.nextSampleMs = now + 1_000;
+    collectGarbage();
     this.publishFigures();
   }
 

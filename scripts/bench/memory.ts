@@ -1,6 +1,7 @@
 // memory.ts: resident bytes per item, or with --collections per collection.   bun run bench:memory [options]
 //
-// Each server starts afresh for each cell, runs commands that store nothing, and is loaded. The figure is growth of VmRSS
+// Each server starts afresh for each cell, runs commands that store nothing (with --collections then also a twentieth of
+// the load, which it flushes), and is loaded. The figure is growth of VmRSS
 // over the load, divided by the items; what exceeds the payload (key and value) is overhead. A pause before the reading
 // lets the server give back what it can. INFO's used_memory over the same load stands beside it: a server that tells less
 // than it takes, or more, shows here.
@@ -34,6 +35,7 @@ import {
   machine,
   numbers,
   RandomBytes,
+  Resp,
   residentBytes,
   type Subject,
   saveRaw,
@@ -63,6 +65,8 @@ const keyBytes = 16;
 const stringCount = options.quick ? 100_000 : Number(options.items);
 const sizes = numbers(options.sizes);
 const payloadAimed = Number(options.payload) * (options.quick ? 0.1 : 1);
+/** The part of a shape that is loaded and flushed before: what code and buffers take once is no collection's. */
+const WARM_PART = 20;
 const settleMs = options.quick ? 200 : 1500;
 
 /** One thing to load and measure. */
@@ -73,8 +77,8 @@ interface Cell {
   /** For a claim's text. */
   text: string;
   items: number;
-  /** Loads the items; gives their bytes as sent, keys included. */
-  load: (port: number) => Promise<number>;
+  /** Loads so many of the items; gives their bytes as sent, keys included. */
+  load: (port: number, items: number) => Promise<number>;
 }
 
 const stringCells = (): Cell[] =>
@@ -83,9 +87,9 @@ const stringCells = (): Cell[] =>
     name: `${valueBytes} B`,
     text: `item, ${keyBytes}-byte keys, random ${valueBytes}-byte values, ${stringCount} items`,
     items: stringCount,
-    load: async (port) => {
-      await loadKeys(port, stringCount, valueBytes);
-      return stringCount * (keyBytes + valueBytes);
+    load: async (port, items) => {
+      await loadKeys(port, items, valueBytes);
+      return items * (keyBytes + valueBytes);
     },
   }));
 
@@ -154,11 +158,11 @@ function collectionCells(): Cell[] {
           name: `${name}, ${elements}, ${kind}`,
           text: `${name} of ${elements} ${kind} elements (some ${bytes.toFixed(0)} bytes each), ${keys} keys`,
           items: keys,
-          load: (port: number) => {
+          load: (port: number, items: number) => {
             const drawn = new RandomBytes(5);
             return fill(port, {
               command,
-              keys,
+              keys: items,
               key: (key) => `key:${digits(key, 12)}`,
               elements,
               words: (key, index) => wordsOf(key * elements + index, index, drawn),
@@ -194,10 +198,16 @@ async function measure(subject: Subject, { items, load }: Cell): Promise<Sample>
   const server = await start(subject);
   try {
     await warmUp(server.port, options.quick ? 30 : 300);
+    if (options.collections) {
+      await load(server.port, Math.ceil(items / WARM_PART));
+      const connection = await Resp.connect(server.port);
+      await connection.call("FLUSHALL");
+      connection.close();
+    }
     await Bun.sleep(settleMs);
     const usedBefore = Number((await info(server.port)).get("used_memory"));
     const emptyBytes = residentBytes(server.pid);
-    const payload = (await load(server.port)) / items;
+    const payload = (await load(server.port, items)) / items;
     await Bun.sleep(settleMs);
     const loadedBytes = residentBytes(server.pid);
     const usedAfter = Number((await info(server.port)).get("used_memory"));
