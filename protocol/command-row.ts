@@ -118,6 +118,8 @@ export interface CommandRow<Call> {
   readonly syntax: string;
   /** The handler only reads and survives torn bytes: it may run without the shard's lock and be repeated. */
   readonly optimistic?: boolean;
+  /** Of a row of Scope.All: whether this call touches no keys but those in its ranges, so that their shards are enough. */
+  readonly keysOnly?: (call: Call) => boolean;
   readonly subcommands?: readonly CommandRow<Call>[];
   /** Absent for a container that cannot be called bare. */
   readonly handler?: (call: Call) => void;

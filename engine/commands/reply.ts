@@ -45,7 +45,12 @@ export class Reply extends ReplyWriter {
       u8[at] = 13;
       u8[at + 1] = 10;
       at += 2;
-      copyBytes(this.region, at, source, start, bytes);
+      if (bytes <= 16 && start >= 0 && start + 16 <= source.bytes) {
+        // By words, the last one past the end of the text: what follows it is written next.
+        const from = source.view;
+        const to = this.region.view;
+        for (let i = 0; i < bytes; i += 4) to.setInt32(at + i, from.getInt32(start + i, true), true);
+      } else copyBytes(this.region, at, source, start, bytes);
       at += bytes;
       u8[at] = 13;
       u8[at + 1] = 10;

@@ -452,9 +452,17 @@ const target: KeySpec = {
 };
 const source: KeySpec = { first: 1, last: 0, step: 1, flags: ["RO", "access"] };
 
+/** Whether a call neither looks other keys up nor stores. */
+function sortsOnly(call: Call): boolean {
+  for (let i = 2; i < call.argc; i++)
+    if (call.is(i, "by") || call.is(i, "get") || call.is(i, "store")) return false;
+  return true;
+}
+
 const family = {
   arity: -2,
   scope: Scope.All,
+  keysOnly: sortsOnly,
   tier: Tier.Collections,
   group: "generic",
   complexity: "O(N+M*log(M)) in all elements and those that are returned",

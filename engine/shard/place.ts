@@ -25,7 +25,11 @@ export class Place implements Holder {
   readonly key: Key;
   /** Handle of the record, 0 when there is none. */
   handle = 0;
+  // Of the record: plain fields, as the data types read them with every element.
   region: Region;
+  valueStart = 0;
+  valueBytes = 0;
+  form = 0;
   private at = 0;
 
   constructor(public shard: Shard) {
@@ -38,19 +42,19 @@ export class Place implements Holder {
     this.shard = shard;
     this.db = db;
     this.key.copy(key);
-    this.handle = shard.find(db, key);
-    this.region = shard.region;
-    this.at = shard.at;
-    return this.handle !== 0;
+    if (shard.find(db, key) === 0) {
+      this.handle = 0;
+      return false;
+    }
+    this.follow();
+    return true;
   }
 
   /** Stands for a record met on a walk: it may be read and its pages changed, but not resized. */
   openHandle(shard: Shard, handle: number): void {
     this.shard = shard;
-    this.handle = handle;
     shard.open(handle);
-    this.region = shard.region;
-    this.at = shard.at;
+    this.follow();
   }
 
   get allocator(): Allocator {
@@ -61,20 +65,9 @@ export class Place implements Holder {
     return typeAt(this.region, this.at);
   }
 
-  get form(): number {
-    return encodingAt(this.region, this.at);
-  }
-
   setForm(form: number): void {
+    this.form = form;
     setKindAt(this.region, this.at, typeAt(this.region, this.at), form);
-  }
-
-  get valueStart(): number {
-    return valueStartAt(this.region, this.at);
-  }
-
-  get valueBytes(): number {
-    return valueBytesAt(this.region, this.at);
   }
 
   /** ms since the epoch, 0 for never. */
@@ -111,9 +104,12 @@ export class Place implements Holder {
   }
 
   private follow(): void {
-    const { shard } = this;
-    this.handle = shard.handle;
-    this.region = shard.region;
-    this.at = shard.at;
+    const { region, at, handle } = this.shard;
+    this.handle = handle;
+    this.region = region;
+    this.at = at;
+    this.valueStart = valueStartAt(region, at);
+    this.valueBytes = valueBytesAt(region, at);
+    this.form = encodingAt(region, at);
   }
 }

@@ -107,6 +107,8 @@ class Chunk implements Holder {
   readonly form = 0;
   handle = 0;
   region: Region;
+  valueStart = 0;
+  valueBytes = 0;
   at = 0;
 
   constructor(private readonly list: ChunkList) {
@@ -117,18 +119,12 @@ class Chunk implements Holder {
     this.handle = handle;
     this.region = this.allocator.regionOf(handle);
     this.at = (handle & Handle.GranuleMask) << Handle.GranuleShift;
+    this.valueStart = this.at + ChunkAt.Value;
+    this.valueBytes = this.region.u32[(this.at + ChunkAt.Bytes) >> 2]! & ~PLAIN;
   }
 
   get allocator(): Allocator {
     return this.list.allocator;
-  }
-
-  get valueStart(): number {
-    return this.at + ChunkAt.Value;
-  }
-
-  get valueBytes(): number {
-    return this.region.u32[(this.at + ChunkAt.Bytes) >> 2]! & ~PLAIN;
   }
 
   setForm(): void {
@@ -138,7 +134,7 @@ class Chunk implements Holder {
   resize(bytes: number): boolean {
     const slot = this.allocator.slotBytes(this.handle) - ChunkAt.Value;
     if (bytes <= slot && (bytes >= slot >> 1 || slot <= ChunkSize.Least * 2)) {
-      this.region.u32[(this.at + ChunkAt.Bytes) >> 2] = bytes;
+      this.setBytes(bytes);
       return true;
     }
     let room = bytes;
@@ -146,8 +142,13 @@ class Chunk implements Holder {
       room = Math.min(ChunkSize.Value, bytes + Math.max(ChunkSize.Least, bytes >> 3));
     if (this.move(room, bytes)) return true;
     if (bytes > slot) return false;
-    this.region.u32[(this.at + ChunkAt.Bytes) >> 2] = bytes;
+    this.setBytes(bytes);
     return true;
+  }
+
+  private setBytes(bytes: number): void {
+    this.valueBytes = bytes;
+    this.region.u32[(this.at + ChunkAt.Bytes) >> 2] = bytes;
   }
 
   /** Moves the chunk to a slot with room for a value of `room` bytes, of which the first `bytes` count. */
@@ -158,7 +159,7 @@ class Chunk implements Holder {
     const kept = Math.min(bytes, this.valueBytes);
     this.open(created);
     copyBytes(this.region, this.at, region, at, ChunkAt.Value + kept);
-    this.region.u32[(this.at + ChunkAt.Bytes) >> 2] = bytes;
+    this.setBytes(bytes);
     list.relink(created);
     this.allocator.free(handle);
     return true;

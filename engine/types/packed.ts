@@ -317,9 +317,11 @@ export class Packed {
     const { home, begin, end } = this;
     const oldEnd = begin + before;
     // From the back: descriptors of what comes before, of what comes after, then the data that comes after.
-    copyBytes(home, end - index, home, oldEnd - index, index);
-    copyBytes(home, end - count - 1, home, oldEnd - count, count - index);
-    copyBytes(home, begin + offset + takenData, home, begin + offset, oldEnd - count - begin - offset);
+    if (index > 0) copyBytes(home, end - index, home, oldEnd - index, index);
+    if (index < count) {
+      copyBytes(home, end - count - 1, home, oldEnd - count, count - index);
+      copyBytes(home, begin + offset + takenData, home, begin + offset, oldEnd - count - begin - offset);
+    }
     this.at = begin + offset;
     home.u8[end - 1 - index] = this.takenDescriptor;
     this.writeTaken(this.at);
@@ -397,10 +399,12 @@ export class Packed {
     const offset = this.at - begin;
     const gone = after - this.at;
     // The data that follows, the descriptors of what follows, then those of what comes before.
-    copyBytes(home, this.at, home, after, end - count - after);
     const shorter = end - gone - howMany;
-    copyBytes(home, shorter - (count - howMany), home, end - count, count - index - howMany);
-    copyBytes(home, shorter - index, home, end - index, index);
+    if (index + howMany < count) {
+      copyBytes(home, this.at, home, after, end - count - after);
+      copyBytes(home, shorter - (count - howMany), home, end - count, count - index - howMany);
+    }
+    if (index > 0) copyBytes(home, shorter - index, home, end - index, index);
     this.setCount(count - howMany);
     this.holder!.resize(this.skip + shorter - begin);
     this.refresh();

@@ -205,6 +205,12 @@ export class ScoreTree {
   private index = 0;
   private rank = 0;
   private found = false;
+  // What load() read of the leaf: elements, f64 index of the scores, bytes of the distances and of the end.
+  private leafRegion!: Region;
+  private leafCount = 0;
+  private leafScores = 0;
+  private leafDistances = 0;
+  private leafEnd = 0;
   // The way to that leaf: inner nodes from the root on, and the slot taken in each.
   private height = 0;
   private readonly path = new Uint32Array(MOST_LEVELS);
@@ -405,17 +411,15 @@ export class ScoreTree {
 
   next(): boolean {
     if (!this.valid) return false;
-    const { view } = this.allocator.regionOf(this.leaf);
-    const leaf = byteOf(this.leaf);
     this.index++;
-    if (this.index === view.getUint16(leaf + Leaf.Count, true)) {
-      const next = view.getUint32(leaf + Leaf.Next, true);
+    if (this.index === this.leafCount) {
+      const next = this.leafRegion.view.getUint32(byteOf(this.leaf) + Leaf.Next, true);
       this.valid = next !== 0;
       if (next === 0) return false;
       this.leaf = next;
       this.index = 0;
-    }
-    this.load();
+      this.load();
+    } else this.loadHere();
     return true;
   }
 
@@ -434,13 +438,26 @@ export class ScoreTree {
     return true;
   }
 
-  /** Reads the element under the cursor. */
+  /** Reads the element under the cursor, whose leaf has just been come to. */
   private load(): void {
     const region = this.allocator.regionOf(this.leaf);
+    const leaf = byteOf(this.leaf);
+    const count = region.view.getUint16(leaf + Leaf.Count, true);
+    this.leafRegion = region;
+    this.leafCount = count;
+    this.leafScores = (leaf + Leaf.Scores) >> 3;
+    this.leafDistances = leaf + Leaf.Scores + 8 * count;
+    this.leafEnd = leaf + region.view.getUint16(leaf + Leaf.Size, true);
+    this.loadHere();
+  }
+
+  /** Reads the element under the cursor, which has not left its leaf. */
+  private loadHere(): void {
+    const { leafRegion: region, index } = this;
     const { view } = region;
-    const entry = entryAt(view, byteOf(this.leaf), this.index);
-    this.score = scoreAt(view, byteOf(this.leaf), this.index);
-    const length = view.getUint8(entry + Entry.Length);
+    const entry = this.leafEnd - view.getUint16(this.leafDistances + 2 * index, true);
+    this.score = region.f64[this.leafScores + index]!;
+    const length = region.u8[entry]!;
     if (length !== Entry.Outside) {
       this.memberRegion = region;
       this.memberStart = entry + Entry.Member;

@@ -13,6 +13,7 @@ export class Entry {
   readonly scope: Scope;
   readonly optimistic: boolean;
   readonly handler: Row["handler"];
+  readonly keysOnly: Row["keysOnly"];
   /** Key range: first argument, last (negative from the end), step; first 0: none. */
   readonly firstKey: number;
   readonly lastKey: number;
@@ -37,6 +38,7 @@ export class Entry {
     this.scope = row.scope;
     this.optimistic = row.optimistic === true;
     this.handler = row.handler;
+    this.keysOnly = row.keysOnly;
     const specs = row.keys.filter((spec) => spec.find === undefined);
     assert(
       row.scope !== Scope.Keys || specs.length === row.keys.length,

@@ -301,7 +301,7 @@ export class Dispatcher {
 
   private lockAndInvoke(entry: Entry, from: number): void {
     const { call, keyspace } = this;
-    if (entry.scope === Scope.All) {
+    if (entry.scope === Scope.All && (entry.keysOnly === undefined || !entry.keysOnly(call))) {
       keyspace.lockAll();
       this.invoke(entry, from);
       keyspace.unlockAll();
