@@ -27,6 +27,7 @@ import {
 import { Combine, Combiner, countBitRange, findBit } from "../types/bits.ts";
 import { parseBigInteger, parseInteger } from "../types/integer.ts";
 import type { Call, Row } from "./call.ts";
+import { crossed } from "./strings.ts";
 
 /** proto-max-bulk-len cannot be set lower, so bits before this one need not ask for it. */
 const LEAST_LIMIT_BITS = 8 * (1 << 20);
@@ -150,16 +151,6 @@ function unitAt(call: Call, i: number): number {
   if (call.is(i, "byte")) return 0;
   call.reply.error(Errors.syntax);
   return -1;
-}
-
-/** Whether arguments 2 and 3, both negative, are crossed. */
-function crossed(call: Call, start: number, end: number): boolean {
-  if (Number.isFinite(start) || Number.isFinite(end)) return start > end;
-  const { u8 } = call.input;
-  return (
-    parseBigInteger(u8, call.start[2]!, call.length[2]!) >
-    parseBigInteger(u8, call.start[3]!, call.length[3]!)
-  );
 }
 
 /** BITCOUNT key [start [end [BYTE|BIT]]] */

@@ -158,8 +158,8 @@ function getrange(call: Call): void {
   reply.bulk(shard.region, shard.valueStart() + start, end - start + 1);
 }
 
-/** Whether GETRANGE's start is above its end, even where both are beyond 2^53. */
-function crossed(call: Call, start: number, end: number): boolean {
+/** Whether arguments 2 and 3, the start and end of a range, are crossed, even where both are beyond 2^53. */
+export function crossed(call: Call, start: number, end: number): boolean {
   if (Number.isFinite(start) || Number.isFinite(end)) return start > end;
   const { u8 } = call.input;
   return (

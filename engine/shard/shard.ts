@@ -60,6 +60,8 @@ assert(Field.Expired === Super.Shard + DATABASES * Root.Words + 1, "the shard's 
 
 /** Blocks of a removed collection that are freed at once: a hash of a thousand fields is done with that. */
 const RECLAIM_AT_ONCE = 64;
+/** Pages given back to the system after which a step ends. */
+const RECLAIM_PAGES = 512;
 
 /** The hash whose fields are reaped. */
 const hash = new Hash();
@@ -449,7 +451,14 @@ export class Shard {
     const place = this.place;
     const { region, at, handle: kept } = this;
     place.openHandle(this, handle);
-    if (freePages(place.type, place, blocks)) {
+    // Blocks are freed in no order of addresses, so most spans become empty, and go back, with the last of them: a step
+    // is bounded by either.
+    const { allocator } = this;
+    const enough = allocator.givenBack + RECLAIM_PAGES;
+    let done = false;
+    for (let left = blocks; left > 0 && !done && allocator.givenBack < enough; left -= RECLAIM_AT_ONCE)
+      done = freePages(place.type, place, RECLAIM_AT_ONCE);
+    if (done) {
       i32[Field.Discarded] = place.region.view.getInt32(place.valueStart + PagesRoot.Next, true);
       this.allocator.free(handle);
     }
