@@ -393,7 +393,7 @@ function mutate(body: Bytes, next: () => number, all: readonly Bytes[]): Bytes {
 }
 
 test("hostile payloads: an error, or a value that is right in all its parts; and nothing stays", () => {
-  const tries = Number(process.env.DUMP_TRIES ?? 100_000);
+  const tries = Number(process.env.IRONCACHE_DUMP ?? 100_000);
   const next = random("dump");
   const engine = start();
   const at = place(engine);
