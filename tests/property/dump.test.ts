@@ -1,7 +1,7 @@
 // dump.test.ts: DUMP and RESTORE in process: every form of every type there and back, what memory that is out leaves,
 // and payloads that somebody has tampered with.
 //
-//   DUMP_TRIES   hostile payloads (100,000)
+//   IRONCACHE_DUMP   hostile payloads (100,000)
 import { expect, test } from "bun:test";
 import { allCommands } from "../../engine/commands/index.ts";
 import { encodingName } from "../../engine/commands/keyspace.ts";
