@@ -4,14 +4,13 @@
 // an unknown subcommand. Cold. Neighbours: server-commands.ts has the row; digest.ts computes DIGEST and DIGEST-VALUE.
 import { debugSubcommand, Errors } from "../../protocol/errors.ts";
 import { Key } from "../memory/key.ts";
-import { Encoding, RecordLimit, Type } from "../memory/record.ts";
+import { Encoding, hasPages, RecordLimit, Type } from "../memory/record.ts";
 import { need, Region } from "../memory/region.ts";
 import type { Place } from "../shard/place.ts";
 import { ChunkList } from "../types/chunk-list.ts";
 import { globMatch } from "../types/glob.ts";
 import { parseInteger, writeLatin1 } from "../types/integer.ts";
 import { limits } from "../types/limits.ts";
-import { hasPages } from "../types/pages.ts";
 import { Table, TableKind } from "../types/table.ts";
 import type { Call } from "./call.ts";
 import { digest, digestValue } from "./digest.ts";

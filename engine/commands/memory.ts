@@ -6,10 +6,11 @@
 // Neighbours: info.ts shows the same figures; engine/types/pages.ts measures.
 import { Flag, Scope, Tier } from "../../protocol/command-row.ts";
 import { Errors } from "../../protocol/errors.ts";
+import { hasPages } from "../memory/record.ts";
 import type { Place } from "../shard/place.ts";
 import { DATABASES, type Shard } from "../shard/shard.ts";
 import { parseInteger } from "../types/integer.ts";
-import { hasPages, pageBytes } from "../types/pages.ts";
+import { pageBytes } from "../types/pages.ts";
 import type { Call, Row } from "./call.ts";
 import { replyHelp } from "./keyspace.ts";
 

@@ -126,10 +126,14 @@ export function deadlineAt(region: Region, at: number): number {
   return region.view.getFloat64(at + headerBytes(flags) - 8, true);
 }
 
-/** Whether the record's value is a root with pages of its own. */
+/** Whether the value of a record of that type and form is a root with pages of its own. */
+export function hasPages(type: number, form: number): boolean {
+  return form >= Form.Pages && type !== Type.String;
+}
+
 export function hasPagesAt(region: Region, at: number): boolean {
   const kind = region.u8[at]!;
-  return kind >>> 4 >= Form.Pages && (kind & 15) !== Type.String;
+  return hasPages(kind & 15, kind >>> 4);
 }
 
 /** Whether fields of the record have deadlines of their own. */

@@ -351,7 +351,8 @@ export class Shard {
     const kind = from.u8[at]!;
     const pages = hasPagesAt(from, at);
     const deadlineMs = deadlineAt(from, at);
-    const due = dueAt(from, at);
+    // The key's own deadline is noted where the record is made.
+    const due = hasFieldDeadlinesAt(from, at) ? dueAt(from, at) : 0;
     const there = this.index.find(db, key);
     if (pages && !(move && source === this)) {
       // Pages first: under a record of this key that does not replace what is there before all of it could be copied.
@@ -390,7 +391,11 @@ export class Shard {
       allocator.free(created);
       return false;
     }
-    if (deadlineMs !== 0) this.index.addDeadlines(db, 1);
+    if (deadlineMs !== 0) {
+      this.index.addDeadlines(db, 1);
+      this.index.find(db, key);
+      this.index.noteDeadline(deadlineMs);
+    }
     if (due !== 0) this.noteDue(db, key, due);
     this.open(created);
     return true;

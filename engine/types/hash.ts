@@ -220,9 +220,13 @@ export class Hash {
 
   /** Moves to the next field of the walk. False at the end. */
   next(): boolean {
-    if (!this.paged) return this.nextPacked();
+    return this.paged ? this.nextLive(false) : this.nextPacked();
+  }
+
+  /** Moves to the next field of a table that is not due, of the page or of the walk. */
+  private nextLive(paging: boolean): boolean {
     const { table } = this;
-    while (table.next())
+    while (paging ? table.scanNext() : table.next())
       if (!this.isDue(table.deadlineMs)) {
         this.load();
         return true;
@@ -265,14 +269,7 @@ export class Hash {
 
   /** Moves to the next field of the page. False at its end. */
   scanNext(): boolean {
-    if (!this.paged) return this.nextPacked();
-    const { table } = this;
-    while (table.scanNext())
-      if (!this.isDue(table.deadlineMs)) {
-        this.load();
-        return true;
-      }
-    return false;
+    return this.paged ? this.nextLive(true) : this.nextPacked();
   }
 
   /** Moves to a field at random. False when there is none that is not due. `chance` gives numbers in [0, 1). */

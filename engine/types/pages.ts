@@ -5,7 +5,7 @@
 //   sorted set   a table of the leaves that members are in, then the root of the tree
 //   list         the root of its chunks
 // Neighbours: table.ts, score-tree.ts, chunk-list.ts; engine/shard calls it.
-import { Form, Type } from "../memory/record.ts";
+import { Type } from "../memory/record.ts";
 import { ChunkList } from "./chunk-list.ts";
 import type { Holder } from "./holder.ts";
 import { ScoreTree } from "./score-tree.ts";
@@ -19,11 +19,6 @@ const chunks = new ChunkList();
 
 function tableOf(type: number): Table {
   return type === Type.Hash ? fields : type === Type.Set ? members : places;
-}
-
-/** Whether a record of that type and form has pages. */
-export function hasPages(type: number, form: number): boolean {
-  return type !== Type.String && form >= Form.Pages;
 }
 
 /** Frees about `budget` blocks of a collection that nobody reads any more. True when only the record is left. */

@@ -994,7 +994,7 @@ export class Table {
     this.low = word & 0xffff0000;
   }
 
-  // Scanning. A page is begun with scanFrom(cursor); scanNext() moves through elements in order; when enough have been
+  // Scanning. A page is begun with scanPage(cursor); scanNext() moves through elements in order; when enough have been
   // met, scanCursor is where the next page begins: it is 0 at the end.
 
   private scanPath = 1;

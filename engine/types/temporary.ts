@@ -5,10 +5,10 @@
 // record, `drop` frees them; one of the two must follow every `begin`.
 // Neighbours: holder.ts, pages.ts; the data types use it to grow, the commands for results.
 import type { Allocator } from "../memory/allocator.ts";
-import type { Type } from "../memory/record.ts";
+import { hasPages, type Type } from "../memory/record.ts";
 import { copyBytes, need, Region } from "../memory/region.ts";
 import type { Holder } from "./holder.ts";
-import { freePages, hasPages } from "./pages.ts";
+import { freePages } from "./pages.ts";
 
 /** Room for the largest packed value and some. */
 const VALUE_BYTES = 2 * 1024 * 1024;
