@@ -81,12 +81,14 @@ export type KeySpec = RangeKeys | CountedKeys | KeywordKeys | UnknownKeys;
 
 /** Which shards a command needs to itself while it runs. */
 export const enum Scope {
-  /** None: it touches no keys, or takes shards one at a time itself. */
+  /** None: it touches no keys. */
   None = 0,
   /** Those of its keys. */
   Keys = 1,
   /** All. */
   All = 2,
+  /** One after the other: it locks them itself. Within a transaction it is given all. */
+  Each = 3,
 }
 
 export const enum Tier {

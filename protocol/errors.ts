@@ -46,6 +46,33 @@ export const Errors = {
   enxWithoutExpiry: "ERR ENX flag requires an expiration",
   appliedOverflow: "ERR applied increment would overflow",
   throttleArguments: "ERR CL.THROTTLE needs max_burst >= 0, count > 0, period > 0, quantity >= 0",
+  unblocked: "UNBLOCKED client unblocked via CLIENT UNBLOCK",
+  timeoutNotAnInteger: "ERR timeout is not an integer or out of range",
+  timeoutNegative: "ERR timeout is negative",
+  timeoutNotAFloat: "ERR timeout is not a float or out of range",
+  timeoutOutOfRange: "ERR timeout is out of range",
+  internal: "ERR internal error",
+  pauseMode: "ERR CLIENT PAUSE mode must be WRITE or ALL",
+  unblockReason: "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR",
+  oneRedirect: "ERR A client can only redirect to a single other client",
+  redirectAbsent: "ERR The client ID you want redirect to does not exist",
+  prefixWithoutBroadcast: "ERR PREFIX option requires BCAST mode to be enabled",
+  switchBroadcast:
+    "ERR You can't switch BCAST mode on/off before disabling tracking for this client, and then re-enabling it with a different mode.",
+  switchOptions:
+    "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then re-enabling it with a different mode.",
+  optionsWithBroadcast: "ERR OPTIN and OPTOUT are not compatible with BCAST",
+  optInAndOut: "ERR You can't specify both OPTIN mode and OPTOUT mode",
+  cachingWithoutTracking:
+    "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
+  cachingYes: "ERR CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode.",
+  cachingNo: "ERR CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode.",
+  nestedMulti: "ERR MULTI calls can not be nested",
+  watchInMulti: "ERR WATCH inside MULTI is not allowed",
+  execWithoutMulti: "ERR EXEC without MULTI",
+  discardWithoutMulti: "ERR DISCARD without MULTI",
+  execAbort: "EXECABORT Transaction discarded because of previous errors.",
+  notInTransaction: "ERR Command not allowed inside a transaction",
   sameObject: "ERR source and destination objects are the same",
   dbOutOfRange: "ERR DB index is out of range",
   invalidDb: "ERR invalid DB index",
@@ -231,9 +258,9 @@ export function testFailed(what: string): string {
   return `ERR TESTFAILED ${what}`;
 }
 
-/** DEBUG has no subcommand rows: name and arity fail alike. */
-export function debugSubcommand(name: string): string {
-  return `ERR unknown subcommand or wrong number of arguments for '${printable(name).slice(0, 128)}'. Try DEBUG HELP.`;
+/** For containers, or subcommands, that look at number and names of their arguments together: DEBUG, PUBSUB CHANNELS. */
+export function subcommandOrArity(name: string, container: string): string {
+  return `ERR unknown subcommand or wrong number of arguments for '${printable(name).slice(0, 128)}'. Try ${container} HELP.`;
 }
 
 /** `args`: the arguments after the name. At most 128 bytes of name and about as many of arguments are quoted. */
@@ -244,4 +271,19 @@ export function unknownCommand(name: string, args: readonly string[]): string {
     list += `'${printable(arg).slice(0, 128 - list.length)}' `;
   }
   return `ERR unknown command '${printable(name).slice(0, 128)}', with args beginning with: ${list}`;
+}
+
+/** EXEC itself was refused, with that error. */
+export function execAbort(error: string): string {
+  return `EXECABORT Transaction discarded because of: ${error.replace(/^-?ERR /, "")}`;
+}
+
+/** A command that a RESP2 connection may not send while it is subscribed. */
+export function subscribedOnly(command: string): string {
+  return `ERR Can't execute '${command}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`;
+}
+
+/** A prefix of CLIENT TRACKING BCAST that overlaps with one that is "an existing" or "another provided". */
+export function prefixOverlaps(prefix: string, which: string, other: string): string {
+  return `ERR Prefix '${prefix}' overlaps with ${which} prefix '${other}'. Prefixes for a single client must not overlap.`;
 }

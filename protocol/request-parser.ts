@@ -69,6 +69,8 @@ export class RequestParser {
   start = new Int32Array(16);
   length = new Int32Array(16);
   argc = 0;
+  /** Whether the command came as an inline line, which may have been unescaped in place: it cannot be read again. */
+  inline = false;
   /** Text of the protocol error, without "-ERR " and CRLF. */
   error = "";
   /** First byte not yet understood. */
@@ -112,8 +114,12 @@ export class RequestParser {
     let at = this.at;
     if (this.remaining === 0) {
       this.argc = 0;
+      this.inline = false;
       if (at >= end) return Parsed.Incomplete;
-      if (u8[at] !== Byte.Star) return this.parseInline(u8, end);
+      if (u8[at] !== Byte.Star) {
+        this.inline = true;
+        return this.parseInline(u8, end);
+      }
       // The common case: one or two digits and a complete line.
       const digit = u8[at + 1]! - Byte.Zero;
       if (at + 4 <= end && digit > 0 && digit <= 9 && u8[at + 2] === Byte.Cr) {

@@ -1,5 +1,5 @@
-// steady-heap.test.ts: under a steady load of reads and writes the JS heap stays as it is: neither keys nor values nor
-// commands leave objects there, however many there are. The real executable; its own figure of its heap.
+// steady-heap.test.ts: under a steady load of reads and writes, or of messages, the JS heap stays as it is: neither keys nor
+// values nor commands leave objects there, however many there are. The real executable; its own figure of its heap.
 // 2 million commands on strings and a quarter of that on collections in `bun test`; IRONCACHE_STEADY sets another number.
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { bulk, command, type RawSocket, until } from "./support/raw-socket.ts";
@@ -84,6 +84,30 @@ function collections(number: number): Batch {
   return { bytes: Buffer.from(bytes), due: Buffer.from(due) };
 }
 
+/** Messages to a connection that subscribes to its own channel, and to a pattern: in RESP3 it may publish. */
+function messages(number: number): Batch {
+  let bytes = "";
+  let due = "";
+  for (let i = 0; i < BATCH; i++) {
+    const text = `${number}:${i}:`.padEnd(16 + ((number * 31 + i) % 200), "m");
+    bytes += command("PUBLISH", "own", text);
+    due += `:2\r\n>3\r\n${bulk("message")}${bulk("own")}${bulk(text)}`;
+    due += `>4\r\n${bulk("pmessage")}${bulk("o?n")}${bulk("own")}${bulk(text)}`;
+  }
+  return { bytes: Buffer.from(bytes), due: Buffer.from(due) };
+}
+
+/** What `messages` takes as given. */
+async function subscribe(socket: RawSocket): Promise<void> {
+  await socket.send(command("HELLO", "3") + command("SUBSCRIBE", "own") + command("PSUBSCRIBE", "o?n"));
+  let heard = "";
+  await until("the confirmations", () => {
+    socket.pump();
+    heard += socket.take().toString("latin1");
+    return heard.endsWith(`${bulk("o?n")}:2\r\n`);
+  });
+}
+
 /** What `collections` takes as given: PRELOADED elements in each large collection. */
 async function preload(socket: RawSocket): Promise<void> {
   for (let i = 0; i < PRELOADED; i++) {
@@ -124,9 +148,10 @@ async function settledHeap(socket: RawSocket): Promise<number> {
 const loads = {
   strings: { batch: strings, commands: COMMANDS },
   collections: { batch: collections, commands: COMMANDS / 4 },
+  messages: { batch: messages, commands: COMMANDS / 4 },
 };
 const runs = (await usableDrivers()).flatMap((io) =>
-  (["strings", "collections"] as const).map((kind) => ({ io, kind })),
+  (["strings", "collections", "messages"] as const).map((kind) => ({ io, kind })),
 );
 
 test.each(runs)(
@@ -134,16 +159,18 @@ test.each(runs)(
   async ({ io, kind }) => {
     const server = await Server.start({ io });
     const socket = server.connect();
+    const figures = server.connect();
     const { batch, commands } = loads[kind];
-    await preload(socket);
+    if (kind === "messages") await subscribe(socket);
+    else await preload(socket);
     await load(socket, 400_000, batch); // the compiler has seen it all by then
-    const before = await settledHeap(socket);
-    const collected = await infoField(socket, "ironcache", "gc_seconds");
+    const before = await settledHeap(figures);
+    const collected = await infoField(figures, "ironcache", "gc_seconds");
     await load(socket, commands, batch);
-    const middle = await settledHeap(socket);
+    const middle = await settledHeap(figures);
     await load(socket, commands, batch);
-    const after = await settledHeap(socket);
-    const spent = (await infoField(socket, "ironcache", "gc_seconds")) - collected;
+    const after = await settledHeap(figures);
+    const spent = (await infoField(figures, "ironcache", "gc_seconds")) - collected;
     console.log(
       `steady heap, ${kind}, ${io}: ${(before / 1e6).toFixed(2)} MB, ${(middle / 1e6).toFixed(2)} MB after ${commands} ` +
         `commands, ${(after / 1e6).toFixed(2)} MB after twice as many, collector ${spent.toFixed(2)} s`,
@@ -152,7 +179,7 @@ test.each(runs)(
     // What commands leave grows with each half of them; what the compiler leaves comes once, in either.
     const growth = Math.min(middle - before, after - middle);
     expect(growth).toBeLessThan(io === "bun" ? 4 * GROWTH_BYTES : GROWTH_BYTES);
-    socket.close();
+    for (const each of [socket, figures]) each.close();
     expect(await server.stop()).toBe(0);
   },
 );

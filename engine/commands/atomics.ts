@@ -9,6 +9,7 @@
 import { Flag, type KeySpec, Scope, Tier } from "../../protocol/command-row.ts";
 import { badBound, Errors, wrongArity } from "../../protocol/errors.ts";
 import { Encoding, Type } from "../memory/record.ts";
+import { Event } from "../shard/events.ts";
 import { addFloat80, type Float80, formatFloat80, isFinite80, ZERO } from "../types/float80.ts";
 import {
   MAX_INTEGER,
@@ -26,6 +27,7 @@ import {
   equalsArgument,
   expiryArgument,
   floatIn,
+  notifySet,
   Option,
   optionAt,
   optionDeadline,
@@ -49,7 +51,10 @@ function holdsArgument(call: Call): number {
 function delifeq(call: Call): void {
   const holds = holdsArgument(call);
   if (holds < 0) return;
-  if (holds === 1) call.shard.remove(call.session.db, call.key);
+  if (holds === 1) {
+    call.shard.remove(call.session.db, call.key);
+    call.notify(Event.Del);
+  }
   call.reply.integer(holds);
 }
 
@@ -68,6 +73,7 @@ function delex(call: Call): void {
     if (holds === 0) return reply.integer(0);
   }
   shard.remove(session.db, call.key);
+  call.notify(Event.Del);
   reply.integer(1);
 }
 
@@ -80,9 +86,11 @@ function expireIfEqual(call: Call, unit: Unit): void {
   if (holds < 0) return;
   if (holds === 1) {
     const { key, shard } = call;
-    if (deadlineMs <= call.nowMs) shard.remove(session.db, key);
+    const past = deadlineMs <= call.nowMs;
+    if (past) shard.remove(session.db, key);
     else if (!shard.setDeadline(session.db, key, shard.find(session.db, key), deadlineMs))
       return reply.error(Errors.outOfMemory);
+    call.notify(past ? Event.Del : Event.Expire);
   }
   reply.integer(holds);
 }
@@ -365,8 +373,8 @@ function countFloat(call: Call, found: number): void {
   reply.doubleText(formatFloat80(applied));
 }
 
-/** Stores the first `bytes` bytes of scratch as storeScratch does, with the deadline that was asked for. A deadline in
- *  the past removes the key. False when memory is out. */
+/** Stores the first `bytes` bytes of scratch as storeScratch does, with the deadline that was asked for, and tells of it.
+ *  False when memory is out. */
 function storeCount(
   call: Call,
   found: number,
@@ -376,11 +384,15 @@ function storeCount(
   deadlineMs: number,
 ): boolean {
   const { key, session, shard } = call;
-  const kept = deadlineMs === KEPT || ((found & Count.Enx) !== 0 && handle !== 0 && shard.deadline() !== 0);
-  if (kept) return storeScratch(call, handle, bytes, encoding);
-  if (deadlineMs === 0 || deadlineMs > call.nowMs)
-    return shard.setString(session.db, key, scratch, 0, bytes, encoding, deadlineMs);
-  if (handle !== 0) shard.remove(session.db, key);
+  const old = handle === 0 ? 0 : shard.deadline();
+  const kept = deadlineMs === KEPT || ((found & Count.Enx) !== 0 && old !== 0);
+  const stored = kept
+    ? storeScratch(call, handle, bytes, encoding)
+    : shard.setString(session.db, key, scratch, 0, bytes, encoding, deadlineMs);
+  if (!stored) return false;
+  call.notify(encoding === Encoding.Integer ? Event.IncrBy : Event.IncrByFloat);
+  if (!kept && deadlineMs !== 0) call.notify(Event.Expire);
+  else if (!kept && old !== 0) call.notify(Event.Persist);
   return true;
 }
 
@@ -427,11 +439,9 @@ function throttle(call: Call): void {
     ahead = Math.min(Math.floor(next), Number.MAX_SAFE_INTEGER - nowUs);
     const bytes = writeInteger(scratch.u8, 0, nowUs + ahead);
     const deadlineMs = Math.ceil((nowUs + ahead) / 1000);
-    // So fast a rate that the next token is there at once leaves nothing to keep.
-    if (ahead > 0) {
-      if (!shard.setString(session.db, call.key, scratch, 0, bytes, Encoding.Integer, deadlineMs))
-        return reply.error(Errors.outOfMemory);
-    } else if (handle !== 0) shard.remove(session.db, call.key);
+    if (!shard.setString(session.db, call.key, scratch, 0, bytes, Encoding.Integer, deadlineMs))
+      return reply.error(Errors.outOfMemory);
+    notifySet(call, true);
   }
   reply.array(5);
   reply.integer(limited ? 1 : 0);

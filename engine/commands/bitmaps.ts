@@ -13,6 +13,7 @@ import { bitopSources, Errors } from "../../protocol/errors.ts";
 import { Handle } from "../memory/allocator.ts";
 import { Encoding, Type } from "../memory/record.ts";
 import { clearBytes, need, Region } from "../memory/region.ts";
+import { Event } from "../shard/events.ts";
 import {
   fit,
   fitBig,
@@ -27,7 +28,7 @@ import {
 import { Combine, Combiner, countBitRange, findBit } from "../types/bits.ts";
 import { parseBigInteger, parseInteger } from "../types/integer.ts";
 import type { Call, Row } from "./call.ts";
-import { crossed } from "./strings.ts";
+import { crossed, makeEditable } from "./strings.ts";
 
 /** proto-max-bulk-len cannot be set lower, so bits before this one need not ask for it. */
 const LEAST_LIMIT_BITS = 8 * (1 << 20);
@@ -69,33 +70,27 @@ function findString(call: Call): number {
   return -1;
 }
 
-/** Makes the string at argument 1 at least `bytes` long, with zeros, and leaves the cursor at it. False after replying
- *  why not; then nothing changed. */
-function openForBits(call: Call, bytes: number): boolean {
-  const { input, key, reply, session } = call;
+/** Makes the string at argument 1 at least `bytes` long, with zeros, and leaves the cursor at it. 1 when it was made or
+ *  has grown, 0 when it was that long; -1 after replying why not, and then nothing changed. */
+function openForBits(call: Call, bytes: number): number {
+  const { reply } = call;
   const found = call.find(1);
   const { shard } = call;
   if (found !== 0 && shard.type() !== Type.String) {
     reply.error(Errors.wrongType);
-    return false;
+    return -1;
   }
   const old = found === 0 ? 0 : shard.valueBytes();
-  if (found === 0 || old < bytes) {
-    // Absent: an empty string first, which goes again if it cannot grow.
-    if (found === 0 && !shard.setString(session.db, key, input, 0, 0, Encoding.Edited, 0)) {
-      reply.error(Errors.outOfMemory);
-      return false;
-    }
-    const handle = found === 0 ? shard.find(session.db, key) : found;
-    if (!shard.resizeValue(session.db, key, handle, bytes, found !== 0)) {
-      if (found === 0) shard.remove(session.db, key);
-      reply.error(Errors.outOfMemory);
-      return false;
-    }
-    clearBytes(shard.region, shard.valueStart() + old, bytes - old);
+  if (old >= bytes) {
+    shard.setEncoding(Encoding.Edited);
+    return 0;
   }
-  shard.setEncoding(Encoding.Edited);
-  return true;
+  if (!makeEditable(call, found, bytes)) {
+    reply.error(Errors.outOfMemory);
+    return -1;
+  }
+  clearBytes(shard.region, shard.valueStart() + old, bytes - old);
+  return 1;
 }
 
 // Single bits
@@ -108,13 +103,18 @@ function setbit(call: Call): void {
   const bit = parseInteger(input.u8, call.start[3]!, call.length[3]!);
   if (bit !== 0 && bit !== 1) return reply.error(Errors.bitNotAnInteger);
   const byte = Math.floor(offset / 8);
-  if (!openForBits(call, byte + 1)) return;
+  const grown = openForBits(call, byte + 1);
+  if (grown < 0) return;
   const { u8 } = call.shard.region;
   const at = call.shard.valueStart() + byte;
   const mask = 0x80 >>> (offset % 8);
   const old = u8[at]!;
-  u8[at] = bit === 1 ? old | mask : old & ~mask;
-  reply.integer((old & mask) === 0 ? 0 : 1);
+  const was = (old & mask) === 0 ? 0 : 1;
+  if (grown === 1 || was !== bit) {
+    u8[at] = bit === 1 ? old | mask : old & ~mask;
+    call.notify(Event.SetBit);
+  }
+  reply.integer(was);
 }
 
 /** GETBIT key offset */
@@ -236,13 +236,14 @@ function bitop(call: Call): void {
   const bytes = combiner.longest;
   const shard = call.locate(2);
   if (bytes === 0) {
-    shard.remove(session.db, call.key);
+    if (shard.remove(session.db, call.key)) call.notify(Event.Del);
     return reply.integer(0);
   }
   if (bytes <= scratch.bytes) {
     combiner.write(combine, scratch, 0);
     if (!shard.setString(session.db, call.key, scratch, 0, bytes, Encoding.Edited, 0))
       return reply.error(Errors.outOfMemory);
+    call.notify(Event.Set);
     return reply.integer(bytes);
   }
   const room = shard.allocator.allocate(bytes);
@@ -252,8 +253,9 @@ function bitop(call: Call): void {
   combiner.write(combine, region, at);
   const stored = shard.setString(session.db, call.key, region, at, bytes, Encoding.Edited, 0);
   shard.allocator.free(room);
-  if (stored) reply.integer(bytes);
-  else reply.error(Errors.outOfMemory);
+  if (!stored) return reply.error(Errors.outOfMemory);
+  call.notify(Event.Set);
+  reply.integer(bytes);
 }
 
 // Fields
@@ -276,6 +278,9 @@ const field = {
   /** What is set or added; infinite beyond 2^53, then `argument` says it. */
   value: 0,
   argument: 0,
+  /** Of all steps: whether the string was made or has grown for them, and whether a write then changed anything. */
+  grown: false,
+  changed: false,
 };
 
 /** Reads the step at argument `i` into `field`: the argument after it, or -1 after replying what is wrong. */
@@ -351,7 +356,9 @@ function runFields(call: Call, readOnly: boolean): void {
     present = handle !== 0;
   } else {
     if (readOnly) return reply.error(Errors.fieldReadOnly);
-    if (!openForBits(call, Math.ceil(reach / 8))) return;
+    const opened = openForBits(call, Math.ceil(reach / 8));
+    if (opened < 0) return;
+    field.grown = opened === 1;
   }
 
   const { shard } = call;
@@ -360,6 +367,7 @@ function runFields(call: Call, readOnly: boolean): void {
   const bytes = present ? shard.valueBytes() : 0;
   reply.array(count);
   field.overflow = Overflow.Wrap;
+  field.changed = false;
   for (let i = 2; i < argc; ) {
     i = readStep(call, i);
     if (field.step === Step.Overflow) continue;
@@ -367,6 +375,7 @@ function runFields(call: Call, readOnly: boolean): void {
     if (plain && field.width <= NUMBER_BITS) runField(call, region, start, bytes);
     else runBigField(call, region, start, bytes);
   }
+  if (field.changed) call.notify(Event.SetBit);
 }
 
 /** Does what `field` says and replies. */
@@ -379,6 +388,7 @@ function runField(call: Call, region: Region, start: number, bytes: number): voi
   const next = fit(setting ? value : old + value, width, signed, overflow, setting);
   if (Number.isNaN(next)) return reply.nil();
   writeField(region, start, offset, width, next);
+  if (field.grown || next !== old) field.changed = true;
   reply.integer(setting ? old : next);
 }
 
@@ -393,6 +403,7 @@ function runBigField(call: Call, region: Region, start: number, bytes: number): 
   const next = fitBig(setting ? value : old + value, width, signed, overflow, setting);
   if (next === null) return reply.nil();
   writeBigField(region, start, offset, width, next);
+  if (field.grown || next !== old) field.changed = true;
   reply.bigInteger(setting ? old : next);
 }
 

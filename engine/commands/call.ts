@@ -2,7 +2,7 @@
 // reused for every command; nothing in it outlives the handler.
 //
 // The worker has checked name and arity and, for rows of Scope.Keys and Scope.All, holds the locks of the shards in
-// question (a row marked optimistic may run without, see CommandRow). Handlers never lock; a handler of Scope.None that
+// question (a row marked optimistic may run without, see CommandRow). Handlers never lock; a handler of Scope.Each, that
 // walks shards locks one at a time.
 // On the data path: no allocation. `text` and `args` make strings and are for options, names and cold commands.
 // Neighbours: engine/shard below; the handlers of this folder; engine/worker/dispatcher.ts makes and runs it.
@@ -12,9 +12,11 @@ import type { LookAhead } from "../index/key-index.ts";
 import { Key } from "../memory/key.ts";
 import type { Type } from "../memory/record.ts";
 import type { Region } from "../memory/region.ts";
+import { Event } from "../shard/events.ts";
 import type { Keyspace } from "../shard/keyspace.ts";
 import { Place } from "../shard/place.ts";
 import type { Shard } from "../shard/shard.ts";
+import type { Hub } from "./hub.ts";
 import type { Reply } from "./reply.ts";
 import type { Server } from "./server.ts";
 import type { Session } from "./session.ts";
@@ -34,6 +36,8 @@ export class Call {
   /** Places of keys that collections live at: one for most commands, `placeAt` for those of several keys. */
   readonly place: Place;
   private readonly places: Place[] = [];
+  /** Whether EXEC runs it. */
+  inTransaction = false;
   /** Lookups of this worker by commands that read, for INFO. */
   hits = 0;
   misses = 0;
@@ -43,6 +47,7 @@ export class Call {
     readonly reply: Reply,
     readonly keyspace: Keyspace,
     readonly server: Server,
+    readonly hub: Hub,
   ) {
     this.key = new Key(input);
     this.shard = keyspace.shards[0]!;
@@ -65,7 +70,7 @@ export class Call {
   findPlaceRead(i: number, place: Place): boolean {
     const found = this.findPlace(i, place);
     if (found) this.hits++;
-    else this.misses++;
+    else this.missed();
     return found;
   }
 
@@ -78,12 +83,25 @@ export class Call {
     return -1;
   }
 
-  /** The same for a command that reads: counted as a hit or a miss. */
+  /** openPlace for a command that waits where nothing is there. When it runs for a client that waits already, a key that is
+   *  out of its reach or of another type is as good as absent. */
+  openAwaited(i: number, type: Type, place: Place): number {
+    const { hub } = this;
+    if (!hub.serving) return this.openPlace(i, type, place);
+    return hub.reachable(this, i) && this.findPlace(i, place) && place.type === type ? 1 : 0;
+  }
+
+  /** The same as openPlace for a command that reads: counted as a hit or a miss. */
   openPlaceRead(i: number, type: Type, place: Place): number {
     if (!this.findPlaceRead(i, place)) return 0;
     if (place.type === type) return 1;
     this.reply.error(Errors.wrongType);
     return -1;
+  }
+
+  /** Tells of what happened to the key located last: after the change, one call an event, in Redis's order. */
+  notify(event: Event): void {
+    this.shard.notify(event, this.session.db, this.key);
   }
 
   get nowMs(): number {
@@ -137,18 +155,26 @@ export class Call {
   /** The same for a command that reads: counted as a hit or a miss. */
   findRead(i: number): number {
     const handle = this.locate(i).find(this.session.db, this.key);
-    if (handle === 0) this.misses++;
+    if (handle === 0) this.missed();
     else this.hits++;
     return handle;
   }
 
+  /** A command that reads did not find the key located last. */
+  private missed(): void {
+    this.misses++;
+    this.notify(Event.KeyMiss);
+  }
+
   /** Argument `i` as Latin-1 text: every byte a character, so that it can be quoted back unchanged. */
   text(i: number): string {
-    let text = "";
     const { u8 } = this.input;
     const start = this.start[i]!;
-    const end = start + this.length[i]!;
-    for (let at = start; at < end; at++) text += String.fromCharCode(u8[at]!);
+    const bytes = this.length[i]!;
+    // Of a long one, joining would cost more than its bytes do.
+    if (bytes > 64) return Buffer.from(u8.buffer, start, bytes).toString("latin1");
+    let text = "";
+    for (let at = start; at < start + bytes; at++) text += String.fromCharCode(u8[at]!);
     return text;
   }
 

@@ -1,11 +1,12 @@
 // debug.ts: DEBUG: what test suites need to look inside and to provoke. Refused unless enable-debug-command allows it.
 //
-// It walks and writes shards one at a time, under their locks (Scope.None). As in Redis a wrong number of arguments is
+// It walks and writes shards one at a time, under their locks (Scope.Each). As in Redis a wrong number of arguments is
 // an unknown subcommand. Cold. Neighbours: server-commands.ts has the row; digest.ts computes DIGEST and DIGEST-VALUE.
-import { debugSubcommand, Errors } from "../../protocol/errors.ts";
+import { Errors, subcommandOrArity } from "../../protocol/errors.ts";
 import { Key } from "../memory/key.ts";
 import { Encoding, hasPages, RecordLimit, Type } from "../memory/record.ts";
 import { need, Region } from "../memory/region.ts";
+import { Event } from "../shard/events.ts";
 import type { Place } from "../shard/place.ts";
 import { ChunkList } from "../types/chunk-list.ts";
 import { globMatch } from "../types/glob.ts";
@@ -63,7 +64,7 @@ export function debug(call: Call): void {
     ? subcommands[name.toLowerCase()]
     : undefined;
   if (subcommand === undefined || call.argc < subcommand.least || call.argc > subcommand.most)
-    return reply.error(debugSubcommand(name));
+    return reply.error(subcommandOrArity(name, "DEBUG"));
   subcommand.run(call);
 }
 
@@ -88,7 +89,7 @@ function replyBuffer(call: Call): void {
     if (!Number.isNaN(time) || call.is(3, "never") || call.is(3, "reset")) return call.reply.ok();
     return call.reply.error(Errors.notAnInteger);
   }
-  call.reply.error(debugSubcommand(call.text(1)));
+  call.reply.error(subcommandOrArity(call.text(1), "DEBUG"));
 }
 
 /** DEBUG SET-SKIP-CHECKSUM-VALIDATION <0 | 1>: for the connection that asks. */
@@ -126,7 +127,7 @@ const table = new Table(TableKind.Set);
 /** DEBUG OBJECT key [FAST] */
 function object(call: Call): void {
   const { reply } = call;
-  if (call.argc === 4 && !call.is(3, "fast")) return reply.error(debugSubcommand(call.text(1)));
+  if (call.argc === 4 && !call.is(3, "fast")) return reply.error(subcommandOrArity(call.text(1), "DEBUG"));
   withKey(call, (place) => {
     const clock = Math.floor(call.nowMs / 1000) % (1 << 24);
     const encoding = encodingName(call.shard);
@@ -267,10 +268,11 @@ function populate(call: Call): void {
     const shard = keyspace.shardOf(key.low);
     shard.lock();
     try {
-      const stored =
-        shard.find(session.db, key) !== 0 ||
-        shard.setString(session.db, key, region, valueAt, size === 0 ? valueBytes : size, Encoding.Bytes, 0);
-      if (!stored) return reply.error(Errors.outOfMemory);
+      if (shard.find(session.db, key) !== 0) continue;
+      const stored = size === 0 ? valueBytes : size;
+      if (!shard.setString(session.db, key, region, valueAt, stored, Encoding.Bytes, 0))
+        return reply.error(Errors.outOfMemory);
+      shard.notify(Event.Silent, session.db, key);
     } finally {
       shard.unlock();
     }

@@ -15,6 +15,7 @@ import { Encoding, Form, Type } from "../memory/record.ts";
 import { checkFooter, FOOTER_BYTES, RdbType, Version } from "../rdb/format.ts";
 import { ValueReader } from "../rdb/reader.ts";
 import { ValueWriter } from "../rdb/writer.ts";
+import { Event } from "../shard/events.ts";
 import type { Place } from "../shard/place.ts";
 import { Hash } from "../types/hash.ts";
 import { parseInteger } from "../types/integer.ts";
@@ -151,10 +152,17 @@ function restore(call: Call): void {
   if (!reader.validate(input, start[3]!, body)) return reply.error(Errors.badFormat);
   const deadlineMs = ttl === 0 ? 0 : Math.min(absolute ? ttl : call.nowMs + ttl, Number.MAX_SAFE_INTEGER);
   if (deadlineMs !== 0 && deadlineMs <= call.nowMs) {
-    if (there) place.remove();
+    if (there) {
+      place.remove();
+      place.notify(Event.Del);
+    }
     reply.ok();
-  } else if (store(call, place, deadlineMs)) reply.ok();
-  else reply.error(Errors.outOfMemory);
+  } else if (store(call, place, deadlineMs)) {
+    // What was there is deleted first, to Redis, without a word.
+    if (there) place.notify(Event.New);
+    place.notify(Event.Restore);
+    reply.ok();
+  } else reply.error(Errors.outOfMemory);
   reader.forget();
 }
 

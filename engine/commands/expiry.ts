@@ -5,6 +5,7 @@
 // Neighbours: expiry-options.ts reads the times.
 import { type CommandRow, Flag, type KeySpec, Scope, Tier } from "../../protocol/command-row.ts";
 import { Errors, unsupportedOption } from "../../protocol/errors.ts";
+import { Event } from "../shard/events.ts";
 import type { Call, Row } from "./call.ts";
 import { deadlineFrom, refuseDeadline, Unit } from "./expiry-options.ts";
 
@@ -28,9 +29,11 @@ function expireWith(call: Call, unit: Unit, absolute: boolean): void {
   if (conditions !== 0 && !allowed(conditions, shard.deadline(), deadlineMs)) return reply.integer(0);
   if (deadlineMs <= call.nowMs) {
     shard.remove(session.db, call.key);
+    call.notify(Event.Del);
     return reply.integer(1);
   }
   if (!shard.setDeadline(session.db, call.key, handle, deadlineMs)) return reply.error(Errors.outOfMemory);
+  call.notify(Event.Expire);
   reply.integer(1);
 }
 
@@ -85,6 +88,7 @@ function persist(call: Call): void {
   const handle = call.find(1);
   if (handle === 0 || call.shard.deadline() === 0) return reply.integer(0);
   if (!call.shard.setDeadline(session.db, call.key, handle, 0)) return reply.error(Errors.outOfMemory);
+  call.notify(Event.Persist);
   reply.integer(1);
 }
 

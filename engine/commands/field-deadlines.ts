@@ -8,6 +8,7 @@
 // Neighbours: hashes.ts has the one hash of this worker and how it is opened; engine/types/hash.ts.
 import { Flag } from "../../protocol/command-row.ts";
 import { Errors, invalidExpire, unknownArgument, wrongArity } from "../../protocol/errors.ts";
+import { Event } from "../shard/events.ts";
 import { KEEP } from "../types/hash.ts";
 import { parseInteger } from "../types/integer.ts";
 import type { Call, Row } from "./call.ts";
@@ -18,6 +19,7 @@ import {
   hash,
   hashFamily,
   hashKey,
+  metExpired,
   openRead,
   openWrite,
   putPair,
@@ -118,7 +120,7 @@ function conditionHolds(condition: When, old: number, deadlineMs: number): boole
 
 /** HEXPIRE, HPEXPIRE, HEXPIREAT, HPEXPIREAT key time [NX|XX|GT|LT] FIELDS count field [field ...] */
 function expire(call: Call, unit: Unit, absolute: boolean): void {
-  const { argc, input, place, reply } = call;
+  const { argc, input, reply } = call;
   const found = openWrite(call);
   if (found < 0) return;
   const deadlineMs = deadlineArgument(call, 2, unit, absolute);
@@ -132,6 +134,7 @@ function expire(call: Call, unit: Unit, absolute: boolean): void {
   if (found === 0) return replyCodes(call, first, Code.NoField);
   const past = deadlineMs <= call.nowMs;
   let set = false;
+  let removed = false;
   for (let i = first; i < argc; i++) {
     const start = call.start[i]!;
     const bytes = call.length[i]!;
@@ -139,18 +142,31 @@ function expire(call: Call, unit: Unit, absolute: boolean): void {
     else if (!conditionHolds(condition, hash.deadlineMs, deadlineMs)) reply.integer(Code.Unmet);
     else if (past) {
       hash.remove(input, start, bytes);
+      removed = true;
       reply.integer(Code.Deleted);
     } else {
       if (!hash.expire(input, start, bytes, deadlineMs)) {
-        if (set) place.noteDue(deadlineMs);
+        if (set) tellSet(call, deadlineMs);
         return refuseMemory(call, from);
       }
       set = true;
       reply.integer(Code.Done);
     }
   }
-  if (set) place.noteDue(deadlineMs);
-  else removeEmpty(call);
+  if (set) tellSet(call, deadlineMs);
+  else if (removed) tellRemoved(call);
+}
+
+/** Tells of fields that have been given a deadline. */
+function tellSet(call: Call, deadlineMs: number): void {
+  call.place.noteDue(deadlineMs);
+  call.place.notify(Event.HExpire);
+}
+
+/** Tells of fields that have been removed, and of the key if it goes with the last. */
+function tellRemoved(call: Call): void {
+  call.place.notify(Event.HDel);
+  removeEmpty(call);
 }
 
 /** HTTL, HPTTL, HEXPIRETIME, HPEXPIRETIME key FIELDS count field [field ...] */
@@ -172,7 +188,7 @@ function deadlines(call: Call, unit: Unit, absolute: boolean): void {
 
 /** HPERSIST key FIELDS count field [field ...] */
 function hpersist(call: Call): void {
-  const { argc, input, reply } = call;
+  const { argc, input, place, reply } = call;
   const found = openWrite(call);
   if (found < 0) return;
   const first = fieldsFrom(call, 2, Errors.fieldCount);
@@ -180,19 +196,26 @@ function hpersist(call: Call): void {
   const from = reply.at;
   reply.array(argc - first);
   if (found === 0) return replyCodes(call, first, Code.NoField);
+  let kept = false;
   for (let i = first; i < argc; i++) {
     if (!findField(call, i)) reply.integer(Code.NoField);
     else if (hash.deadlineMs === 0) reply.integer(Code.NoDeadline);
-    else if (!hash.expire(input, call.start[i]!, call.length[i]!, 0)) return refuseMemory(call, from);
-    else reply.integer(Code.Done);
+    else if (!hash.expire(input, call.start[i]!, call.length[i]!, 0)) {
+      if (kept) place.notify(Event.HPersist);
+      return refuseMemory(call, from);
+    } else {
+      kept = true;
+      reply.integer(Code.Done);
+    }
   }
+  if (kept) place.notify(Event.HPersist);
 }
 
 // Values with deadlines
 
 /** HGETEX key [EX|PX|EXAT|PXAT when|PERSIST] FIELDS count field [field ...] */
 function hgetex(call: Call): void {
-  const { argc, input, place, reply } = call;
+  const { argc, input, reply } = call;
   const found = openWrite(call);
   if (found < 0) return;
   const option = optionAt(call, 2) & Option.OfGetex;
@@ -214,7 +237,7 @@ function hgetex(call: Call): void {
   if (found === 1 && option !== Option.None && !hash.makeTimed()) return refuseMemory(call, from);
   reply.array(argc - first);
   const past = timed && deadlineMs <= call.nowMs;
-  let set = false;
+  let changed = false;
   for (let i = first; i < argc; i++) {
     if (found === 0 || !findField(call, i)) {
       reply.nil();
@@ -226,14 +249,21 @@ function hgetex(call: Call): void {
     if (past) hash.remove(input, start, bytes);
     else if (timed || (deadlineMs === 0 && hash.deadlineMs !== 0)) {
       if (!hash.expire(input, start, bytes, deadlineMs)) {
-        if (set) place.noteDue(deadlineMs);
+        if (changed) tellGiven(call, deadlineMs);
         return refuseMemory(call, from);
       }
-      set = timed;
-    }
+    } else continue;
+    changed = true;
   }
-  if (set) place.noteDue(deadlineMs);
-  else if (found === 1) removeEmpty(call);
+  if (!changed) return;
+  if (past) tellRemoved(call);
+  else tellGiven(call, deadlineMs);
+}
+
+/** Tells of fields whose deadline HGETEX has set, or with 0 has taken away. */
+function tellGiven(call: Call, deadlineMs: number): void {
+  if (deadlineMs === 0) call.place.notify(Event.HPersist);
+  else tellSet(call, deadlineMs);
 }
 
 /** HGETDEL key FIELDS count field [field ...] */
@@ -244,13 +274,15 @@ function hgetdel(call: Call): void {
   const first = fieldsFrom(call, 2, Errors.fieldCount);
   if (first < 0) return;
   reply.array(argc - first);
+  let removed = false;
   for (let i = first; i < argc; i++) {
     if (found === 1 && findField(call, i)) {
       replyValue(call);
       hash.remove(input, call.start[i]!, call.length[i]!);
+      removed = true;
     } else reply.nil();
   }
-  if (found === 1) removeEmpty(call);
+  if (removed) tellRemoved(call);
 }
 
 /** HSETEX's own options, next to those of Option. */
@@ -324,30 +356,39 @@ function hsetex(call: Call): void {
   const past = timed && setDeadlineMs <= call.nowMs;
   if (found === 0) {
     if ((options & Field.Fxx) !== 0) return reply.integer(0);
-    if (past) return reply.integer(1);
     if (!createHash(call)) return;
   }
+  let expired = false;
   if ((options & Field.Condition) !== 0) {
     const there = (options & Field.Fxx) !== 0;
-    for (let i = setFirst; i < setEnd; i += 2) if (findField(call, i) !== there) return reply.integer(0);
+    for (let i = setFirst; i < setEnd; i += 2) {
+      if (findField(call, i) !== there) return reply.integer(0);
+      expired ||= !there && metExpired();
+    }
   }
   if (!hash.makeReadyFor((setEnd - setFirst) / 2) || (timed && !hash.makeTimed()))
     return refuseMemory(call, reply.at);
   let set = false;
   for (let i = setFirst; i < setEnd; i += 2) {
-    if (past) {
-      hash.remove(input, call.start[i]!, call.length[i]!);
-      continue;
-    }
-    if (putPair(call, i, setDeadlineMs) < 0) {
-      if (set) place.noteDue(setDeadlineMs);
+    if (past) hash.remove(input, call.start[i]!, call.length[i]!);
+    else if (putPair(call, i, setDeadlineMs) >= 0) set = true;
+    else {
+      if (set) tellPut(call, timed);
       return refuseMemory(call, reply.at);
     }
-    set = timed;
   }
-  if (set) place.noteDue(setDeadlineMs);
-  else removeEmpty(call);
+  if (expired) place.notify(Event.HExpired);
+  if (past) {
+    place.notify(Event.HSet);
+    tellRemoved(call);
+  } else tellPut(call, timed);
   reply.integer(1);
+}
+
+/** Tells of fields that HSETEX has set, and of their deadline if they got one. */
+function tellPut(call: Call, timed: boolean): void {
+  call.place.notify(Event.HSet);
+  if (timed) tellSet(call, setDeadlineMs);
 }
 
 // Rows

@@ -11,6 +11,7 @@
 import { Flag, type KeySpec, Scope, Tier } from "../../protocol/command-row.ts";
 import { Errors, geosearchNeedsOne, invalidPlace } from "../../protocol/errors.ts";
 import { need, Region } from "../memory/region.ts";
+import { Event } from "../shard/events.ts";
 import { parseDouble } from "../types/double.ts";
 import {
   areaLeast,
@@ -402,8 +403,8 @@ function searchPlaces(call: Call, from: From, store: number, mayStore: boolean):
   if (there) collect();
   if (search.order !== Order.None) hits.sort();
   const count = Math.min(wanted, hits.count);
-  if (search.store !== 0) storeHits(call, count);
-  else replyHits(call, count);
+  if (search.store === 0) replyHits(call, count);
+  else storeHits(call, count, from === From.Options ? Event.GeoSearchStore : Event.GeoRadiusStore);
   hits.clear();
 }
 
@@ -459,8 +460,8 @@ function replyHits(call: Call, count: number): void {
   }
 }
 
-/** Stores the first `count` hits, with their scores or their distances, and replies how many they are. */
-function storeHits(call: Call, count: number): void {
+/** Stores the first `count` hits, with their scores or their distances, which is `event`, and replies how many they are. */
+function storeHits(call: Call, count: number, event: Event): void {
   beginResult(call.locate(search.store).allocator);
   let rank = -1;
   for (let i = 0; i < count; i++) {
@@ -472,7 +473,7 @@ function storeHits(call: Call, count: number): void {
       return;
     }
   }
-  storeResult(call, search.store, call.placeAt(1));
+  storeResult(call, search.store, call.placeAt(1), event);
 }
 
 // Rows

@@ -11,6 +11,7 @@ import { Flag, type KeySpec, Scope, Tier } from "../../protocol/command-row.ts";
 import { Errors, wrongArity } from "../../protocol/errors.ts";
 import { Form, Type } from "../memory/record.ts";
 import { equalBytes, type Region } from "../memory/region.ts";
+import { Event } from "../shard/events.ts";
 import { addFloat80, formatFloat80, isFinite80, ZERO } from "../types/float80.ts";
 import { Hash, KEEP } from "../types/hash.ts";
 import {
@@ -65,13 +66,15 @@ function openOrCreate(call: Call): boolean {
 
 /** Removes the key when its hash is empty. */
 export function removeEmpty(call: Call): void {
-  if (hash.count === 0) call.place.remove();
+  if (hash.count > 0) return;
+  call.place.remove();
+  call.place.notify(Event.Del);
 }
 
-/** Says that memory is out, instead of what was replied since `from`. */
+/** Says that memory is out, instead of what was replied since `from`. A hash that has just been made goes. */
 export function refuseMemory(call: Call, from: number): void {
   call.reply.at = from;
-  removeEmpty(call);
+  if (hash.count === 0) call.place.remove();
   call.reply.error(Errors.outOfMemory);
 }
 
@@ -86,13 +89,23 @@ export function putPair(call: Call, i: number, deadlineMs: number): number {
   return hash.put(input, start[i]!, length[i]!, input, start[i + 1]!, length[i + 1]!, deadlineMs);
 }
 
-/** Puts the first `bytes` bytes of scratch as the value of the field in argument 2, which keeps its deadline. False after
- *  replying that memory is out. */
-function putScratch(call: Call, found: number, bytes: number): boolean {
+/** Puts the first `bytes` bytes of scratch as the value of the field in argument 2, which keeps its deadline and, if the key
+ *  was found, has just been looked for, and tells of `event`. False after replying that memory is out. */
+function putScratch(call: Call, found: number, there: boolean, bytes: number, event: Event): boolean {
+  const expired = found === 1 && !there && metExpired();
   if (found === 0 && !createHash(call)) return false;
-  if (hash.put(call.input, call.start[2]!, call.length[2]!, scratch, 0, bytes, KEEP) >= 0) return true;
-  refuseMemory(call, call.reply.at);
-  return false;
+  if (hash.put(call.input, call.start[2]!, call.length[2]!, scratch, 0, bytes, KEEP) < 0) {
+    refuseMemory(call, call.reply.at);
+    return false;
+  }
+  if (expired) call.place.notify(Event.HExpired);
+  call.place.notify(event);
+  return true;
+}
+
+/** Whether the field that findField has last not found is one past its deadline. */
+export function metExpired(): boolean {
+  return hash.deadlineMs !== 0;
 }
 
 /** Replies with the value of the field found last. */
@@ -292,11 +305,13 @@ function setPairs(call: Call): number {
   for (let i = 2; i < argc; i += 2) {
     const put = putPair(call, i, 0);
     if (put < 0) {
+      if (i > 2) call.place.notify(Event.HSet);
       refuseMemory(call, reply.at);
       return -1;
     }
     added += put;
   }
+  call.place.notify(Event.HSet);
   return added;
 }
 
@@ -305,19 +320,26 @@ function hsetnx(call: Call): void {
   const { reply } = call;
   if (!openOrCreate(call)) return;
   if (findField(call, 2)) return reply.integer(0);
+  const expired = metExpired();
   if (putPair(call, 2, 0) < 0) return refuseMemory(call, reply.at);
+  if (expired) call.place.notify(Event.HExpired);
+  call.place.notify(Event.HSet);
   reply.integer(1);
 }
 
 /** HDEL key field [field ...] */
 function hdel(call: Call): void {
-  const { argc, input } = call;
+  const { argc, input, place } = call;
   const found = openWrite(call);
   if (found < 0) return;
   let removed = 0;
   if (found === 1) {
+    const had = hash.count;
     for (let i = 2; i < argc && hash.count > 0; i++)
       if (hash.remove(input, call.start[i]!, call.length[i]!)) removed++;
+    // What went beside was past its deadline.
+    if (had - hash.count > removed) place.notify(Event.HExpired);
+    if (removed > 0) place.notify(Event.HDel);
     removeEmpty(call);
   }
   call.reply.integer(removed);
@@ -336,7 +358,8 @@ function hincrby(call: Call): void {
   const sum = value + delta;
   // Rare: beyond 2^53, or NaN from two infinities.
   if (!Number.isSafeInteger(sum)) return addBig(call, found, there);
-  if (putScratch(call, found, writeInteger(scratch.u8, 0, sum))) reply.integer(sum);
+  const bytes = writeInteger(scratch.u8, 0, sum);
+  if (putScratch(call, found, there, bytes, Event.HIncrBy)) reply.integer(sum);
 }
 
 /** The same in exact arithmetic; both numbers have been checked. */
@@ -345,7 +368,8 @@ function addBig(call: Call, found: number, there: boolean): void {
   const value = there ? parseBigInteger(hash.valueRegion.u8, hash.valueStart, hash.valueBytes) : 0n;
   const sum = value + parseBigInteger(input.u8, call.start[3]!, call.length[3]!);
   if (sum < MIN_INTEGER || sum > MAX_INTEGER) return reply.error(Errors.overflow);
-  if (putScratch(call, found, writeLatin1(scratch.u8, 0, sum.toString()))) reply.bigInteger(sum);
+  const bytes = writeLatin1(scratch.u8, 0, sum.toString());
+  if (putScratch(call, found, there, bytes, Event.HIncrBy)) reply.bigInteger(sum);
 }
 
 /** HINCRBYFLOAT key field increment */
@@ -362,7 +386,8 @@ function hincrbyfloat(call: Call): void {
   const sum = addFloat80(value, delta);
   if (!isFinite80(sum)) return reply.error(Errors.nanOrInfinity);
   const text = formatFloat80(sum);
-  if (putScratch(call, found, writeLatin1(scratch.u8, 0, text))) reply.text(text);
+  const bytes = writeLatin1(scratch.u8, 0, text);
+  if (putScratch(call, found, there, bytes, Event.HIncrByFloat)) reply.text(text);
 }
 
 /** Whether the value found last is these bytes. */
@@ -378,6 +403,7 @@ function hsetifeq(call: Call): void {
   if (found === 0 || !findField(call, 2) || !valueIs(input, start[3]!, length[3]!)) return reply.integer(0);
   if (hash.put(input, start[2]!, length[2]!, input, start[4]!, length[4]!, KEEP) < 0)
     return reply.error(Errors.outOfMemory);
+  call.place.notify(Event.HSet);
   reply.integer(1);
 }
 

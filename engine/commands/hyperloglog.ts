@@ -10,6 +10,7 @@ import { Flag, type KeySpec, Scope, Tier } from "../../protocol/command-row.ts";
 import { Errors, pfdebugSubcommand, testFailed } from "../../protocol/errors.ts";
 import { Encoding, Type } from "../memory/record.ts";
 import { copyBytes } from "../memory/region.ts";
+import { Event } from "../shard/events.ts";
 import {
   countSketch,
   describeRuns,
@@ -103,8 +104,14 @@ function pfadd(call: Call): void {
     if (raised !== Raised.Corrupt) makeStale(work.region, 0);
     if (!storeWork(call, handle)) return reply.error(Errors.outOfMemory);
   } else shard.setEncoding(Encoding.Edited);
-  if (raised === Raised.Corrupt) reply.error(Errors.corruptHyperLogLog);
-  else reply.integer(changed ? 1 : 0);
+  if (raised === Raised.Corrupt) return reply.error(Errors.corruptHyperLogLog);
+  replyAdded(call, changed);
+}
+
+/** Tells whether PFADD changed the string. */
+function replyAdded(call: Call, changed: boolean): void {
+  if (changed) call.notify(Event.PfAdd);
+  call.reply.integer(changed ? 1 : 0);
 }
 
 /** PFADD on the dense string at the cursor. */
@@ -119,7 +126,7 @@ function addDense(call: Call): void {
   }
   if (changed) makeStale(region, start);
   shard.setEncoding(Encoding.Edited);
-  call.reply.integer(changed ? 1 : 0);
+  replyAdded(call, changed);
 }
 
 /** PFCOUNT key [key ...]. Of one key, the estimate is remembered in the string. */
@@ -139,6 +146,7 @@ function pfcount(call: Call): void {
   const count = countSketch(region, start, shard.valueBytes());
   if (Number.isNaN(count)) return reply.error(Errors.corruptHyperLogLog);
   rememberCount(region, start, count);
+  call.notify(Event.Silent);
   replyCount(call, count);
 }
 
@@ -187,8 +195,9 @@ function pfmerge(call: Call): void {
     if (work.dense) work.pack(registers);
   }
   makeStale(work.region, 0);
-  if (storeWork(call, handle)) reply.ok();
-  else reply.error(Errors.outOfMemory);
+  if (!storeWork(call, handle)) return reply.error(Errors.outOfMemory);
+  call.notify(Event.PfAdd);
+  reply.ok();
 }
 
 /** PFDEBUG GETREG|DECODE|ENCODING|TODENSE key */

@@ -2,7 +2,9 @@
 
 import { atomicCommands } from "./atomics.ts";
 import { bitmapCommands } from "./bitmaps.ts";
+import { blockingCommands } from "./blocking.ts";
 import type { Row } from "./call.ts";
+import { clientCommands } from "./clients.ts";
 import { connectionCommands } from "./connection.ts";
 import { dumpCommands } from "./dump.ts";
 import { expiryCommands } from "./expiry.ts";
@@ -13,6 +15,7 @@ import { hyperloglogCommands } from "./hyperloglog.ts";
 import { keyspaceCommands } from "./keyspace.ts";
 import { listCommands } from "./lists.ts";
 import { memoryCommands } from "./memory.ts";
+import { pubsubCommands } from "./pubsub.ts";
 import { serverCommands } from "./server-commands.ts";
 import { setCommands } from "./sets.ts";
 import { sortCommands } from "./sort.ts";
@@ -20,6 +23,7 @@ import { sortedSetAlgebraCommands } from "./sorted-set-algebra.ts";
 import { sortedSetRangeCommands } from "./sorted-set-ranges.ts";
 import { sortedSetCommands } from "./sorted-sets.ts";
 import { stringCommands } from "./strings.ts";
+import { transactionCommands } from "./transactions.ts";
 
 export const allCommands: readonly Row[] = [
   ...stringCommands,
@@ -33,12 +37,16 @@ export const allCommands: readonly Row[] = [
   ...sortedSetCommands,
   ...sortedSetRangeCommands,
   ...sortedSetAlgebraCommands,
+  ...blockingCommands,
   ...geoCommands,
   ...sortCommands,
   ...keyspaceCommands,
   ...dumpCommands,
   ...expiryCommands,
+  ...transactionCommands,
+  ...pubsubCommands,
   ...connectionCommands,
+  ...clientCommands,
   ...serverCommands,
   ...memoryCommands,
 ];

@@ -5,6 +5,7 @@ import { arch, release, totalmem, type } from "node:os";
 import { DATABASES } from "../shard/shard.ts";
 import type { Call } from "./call.ts";
 import { CONTRACT_VERSION } from "./connection.ts";
+import { Space } from "./pubsub.ts";
 
 type Field = readonly [string, string | number];
 
@@ -82,12 +83,12 @@ function clientFields({ server }: Call): Field[] {
     ["maxclients", server.setting("maxclients") ?? 0],
     ["client_recent_max_input_buffer", 0],
     ["client_recent_max_output_buffer", 0],
-    ["blocked_clients", 0],
-    ["tracking_clients", 0],
-    ["pubsub_clients", 0],
-    ["watching_clients", 0],
+    ["blocked_clients", totals.blocked],
+    ["tracking_clients", totals.trackingClients],
+    ["pubsub_clients", totals.subscribedClients],
+    ["watching_clients", totals.watchingClients],
     ["clients_in_timeout_table", 0],
-    ["total_watched_keys", 0],
+    ["total_watched_keys", totals.watchedKeys],
     ["total_blocking_keys", 0],
   ];
 }
@@ -182,7 +183,8 @@ function persistenceFields({ server }: Call): Field[] {
   ];
 }
 
-function statsFields({ server, keyspace }: Call): Field[] {
+function statsFields({ server, keyspace, hub }: Call): Field[] {
+  const { pubsub } = hub;
   const totals = server.totals();
   let expired = 0;
   for (const shard of keyspace.shards) expired += shard.expiredKeys;
@@ -204,12 +206,12 @@ function statsFields({ server, keyspace }: Call): Field[] {
     ["evicted_clients", 0],
     ["keyspace_hits", totals.hits],
     ["keyspace_misses", totals.misses],
-    ["pubsub_channels", 0],
-    ["pubsub_patterns", 0],
-    ["pubsubshard_channels", 0],
+    ["pubsub_channels", pubsub.count(Space.Channel)],
+    ["pubsub_patterns", pubsub.count(Space.Pattern)],
+    ["pubsubshard_channels", pubsub.count(Space.Shard)],
     ["latest_fork_usec", 0],
     ["total_forks", 0],
-    ["tracking_total_keys", 0],
+    ["tracking_total_keys", totals.trackedNames],
     ["tracking_total_items", 0],
     ["tracking_total_prefixes", 0],
     ["unexpected_error_replies", 0],

@@ -327,7 +327,8 @@ function namedKeys(call: Call): NamedKey[] | null {
     reply.error(Errors.invalidCommand);
     return null;
   }
-  if (row.keys.length === 0) {
+  const specs = row.keys.filter((spec) => !spec.flags.includes("not_key"));
+  if (specs.length === 0) {
     reply.error(Errors.noKeyArguments);
     return null;
   }
@@ -337,7 +338,7 @@ function namedKeys(call: Call): NamedKey[] | null {
     return null;
   }
   const keys: NamedKey[] = [];
-  for (const spec of row.keys) {
+  for (const spec of specs) {
     const flags = row.name === "set" ? flagsOfSet(call) : spec.flags;
     const range = argumentsOf(call, spec, argc);
     if (range === undefined) continue;

@@ -9,6 +9,7 @@ import { Flag, type KeySpec, Scope, Tier } from "../../protocol/command-row.ts";
 import { Errors, unknownTypeName } from "../../protocol/errors.ts";
 import { Encoding, Form, Type } from "../memory/record.ts";
 import { equalBytes } from "../memory/region.ts";
+import { Event } from "../shard/events.ts";
 import { DATABASES, type Shard } from "../shard/shard.ts";
 import { globMatch } from "../types/glob.ts";
 import { parseInteger } from "../types/integer.ts";
@@ -27,7 +28,11 @@ const enum ScanLimit {
 function del(call: Call): void {
   const { db } = call.session;
   let deleted = 0;
-  for (let i = 1; i < call.argc; i++) if (call.locate(i).remove(db, call.key)) deleted++;
+  for (let i = 1; i < call.argc; i++) {
+    if (!call.locate(i).remove(db, call.key)) continue;
+    call.notify(Event.Del);
+    deleted++;
+  }
   call.reply.integer(deleted);
 }
 
@@ -80,7 +85,8 @@ function moveName(call: Call, onlyNew: boolean): number {
     return -1;
   }
   if (sameKey(call)) return onlyNew ? 0 : 1;
-  if (onlyNew && call.find(2) !== 0) return 0;
+  const there = call.find(2) !== 0;
+  if (onlyNew && there) return 0;
   const handle = call.find(1);
   const source = call.shard;
   const target = call.locate(2);
@@ -88,7 +94,12 @@ function moveName(call: Call, onlyNew: boolean): number {
     reply.error(Errors.outOfMemory);
     return -1;
   }
+  // What had the name is deleted first, to Redis, without a word.
+  if (there) call.notify(Event.New);
   call.locate(1).release(session.db, call.key, source !== target);
+  call.notify(Event.RenameFrom);
+  call.locate(2);
+  call.notify(Event.RenameTo);
   return 1;
 }
 
@@ -112,10 +123,14 @@ function copy(call: Call): void {
   }
   if (db === session.db && sameKey(call)) return reply.error(Errors.sameObject);
   if (call.findRead(1) === 0) return reply.integer(0);
-  if (!replace && call.locate(2).find(db, call.key) !== 0) return reply.integer(0);
+  const there = call.locate(2).find(db, call.key) !== 0;
+  if (there && !replace) return reply.integer(0);
   const handle = call.find(1);
   const source = call.shard;
-  if (!call.locate(2).adopt(db, call.key, source, handle, false)) return reply.error(Errors.outOfMemory);
+  const target = call.locate(2);
+  if (!target.adopt(db, call.key, source, handle, false)) return reply.error(Errors.outOfMemory);
+  if (there) target.notify(Event.New, db, call.key);
+  target.notify(Event.CopyTo, db, call.key);
   reply.integer(1);
 }
 
@@ -131,6 +146,8 @@ function move(call: Call): void {
   const handle = shard.find(session.db, key);
   if (!shard.adopt(db, key, shard, handle, true)) return reply.error(Errors.outOfMemory);
   shard.release(session.db, key, false);
+  shard.notify(Event.MoveFrom, session.db, key);
+  shard.notify(Event.MoveTo, db, key);
   reply.integer(1);
 }
 
@@ -158,7 +175,11 @@ function swapdb(call: Call): void {
   if (second !== (second | 0)) return reply.error(Errors.invalidSecondDb);
   const limit = databases(call);
   if (first < 0 || first >= limit || second < 0 || second >= limit) return reply.error(Errors.dbOutOfRange);
-  if (first !== second) for (const shard of call.keyspace.shards) shard.swap(first, second);
+  if (first !== second) {
+    call.hub.swapping(first, second);
+    for (const shard of call.keyspace.shards) shard.swap(first, second);
+    call.hub.swapped(first, second);
+  }
   reply.ok();
 }
 
@@ -170,6 +191,7 @@ function dbsize(call: Call): void {
 /** FLUSHDB [ASYNC | SYNC]: both forms empty it before the reply. */
 function flushdb(call: Call): void {
   if (!flushOptions(call)) return;
+  call.hub.flushing(call.session.db);
   for (const shard of call.keyspace.shards) shard.flush(call.session.db);
   call.reply.ok();
 }
@@ -177,6 +199,7 @@ function flushdb(call: Call): void {
 /** FLUSHALL [ASYNC | SYNC] */
 function flushall(call: Call): void {
   if (!flushOptions(call)) return;
+  call.hub.flushing(-1);
   for (const shard of call.keyspace.shards) shard.flushAll();
   call.reply.ok();
 }
@@ -294,9 +317,17 @@ function scanPage(call: Call, cursor: number, type: number): void {
   finishPage(call, start, next, count);
 }
 
+/** Finds argument 2 for OBJECT: counted as a read, but that there is no such key is not told. */
+function findObject(call: Call): boolean {
+  const found = call.find(2) !== 0;
+  if (found) call.hits++;
+  else call.misses++;
+  return found;
+}
+
 /** OBJECT ENCODING key */
 function objectEncoding(call: Call): void {
-  if (call.findRead(2) === 0) return call.reply.nil();
+  if (!findObject(call)) return call.reply.nil();
   call.reply.text(encodingName(call.shard));
 }
 
@@ -320,19 +351,19 @@ export function encodingName(shard: Shard): string {
 
 /** OBJECT REFCOUNT key: nothing is shared. */
 function objectRefcount(call: Call): void {
-  if (call.findRead(2) === 0) return call.reply.nil();
+  if (!findObject(call)) return call.reply.nil();
   call.reply.integer(1);
 }
 
 /** OBJECT IDLETIME key: 0 until records keep the time of their last access. */
 function objectIdletime(call: Call): void {
-  if (call.findRead(2) === 0) return call.reply.nil();
+  if (!findObject(call)) return call.reply.nil();
   call.reply.integer(0);
 }
 
 /** OBJECT FREQ key */
 function objectFreq(call: Call): void {
-  if (call.findRead(2) === 0) return call.reply.nil();
+  if (!findObject(call)) return call.reply.nil();
   call.reply.error(Errors.noFrequency);
 }
 
@@ -514,7 +545,7 @@ export const keyspaceCommands: readonly Row[] = [
   },
   {
     ...whole,
-    scope: Scope.None,
+    scope: Scope.Each,
     name: "scan",
     arity: -2,
     flags: Flag.ReadOnly,

@@ -1,7 +1,8 @@
 // lists.ts: the commands on lists, those that wait excepted.
 //
 // Every command that takes elements from an end ends in popElements, every one that moves an element from list to list in
-// moveElement. A list that becomes empty is removed with its key; one that shrinks asks List.shrunk for its form.
+// moveElement, and they tell of it. A list that becomes empty is removed with its key; one that shrinks asks List.shrunk
+// for its form.
 // Invariants: an out-of-memory error in the middle of a push of many to a list that was there leaves what was pushed,
 // everywhere else it means that no element changed.
 // On the data path: nothing allocates; LPOS, LREM, LINSERT, LTRIM and LRANGE are O(elements walked).
@@ -12,15 +13,18 @@ import { Handle } from "../memory/allocator.ts";
 import { assert } from "../memory/assert.ts";
 import { Form, Type } from "../memory/record.ts";
 import { copyBytes, equalBytes, need, Region } from "../memory/region.ts";
+import { Event } from "../shard/events.ts";
 import type { Place } from "../shard/place.ts";
 import { MIN_INTEGER, parseBigInteger, parseInteger } from "../types/integer.ts";
 import { List, movedBytes } from "../types/list.ts";
 import { Temporary } from "../types/temporary.ts";
 import type { Call, Row } from "./call.ts";
 import { moveToFront } from "./paging.ts";
+import { tellTaken } from "./sets.ts";
+import { timeoutArgument } from "./timeout.ts";
 
 /** The list of the command, and the one that an element is moved to. */
-const list = new List();
+export const list = new List();
 const target = new List();
 
 /** The list of an absent key until it is stored. */
@@ -71,7 +75,7 @@ function countArgument(call: Call, i: number, least: number, error: string): num
 }
 
 /** Whether argument `i` names the tail: 1, the head: 0, neither: -1 after replying so. */
-function endArgument(call: Call, i: number): number {
+export function endArgument(call: Call, i: number): number {
   if (call.is(i, "left")) return 0;
   if (call.is(i, "right")) return 1;
   call.reply.error(Errors.syntax);
@@ -101,10 +105,19 @@ function store(place: Place): boolean {
   return true;
 }
 
-/** After elements of the list at a place were removed: an empty list goes, a short one is packed. */
-function removed(place: Place): void {
+/** After elements of the list at a place were removed: an empty list goes, a short one is packed, and it is told. */
+function removed(place: Place, event: Event): void {
   if (list.count === 0) place.remove();
   else list.shrunk();
+  tellTaken(place, event);
+}
+
+function pushEvent(atTail: boolean): Event {
+  return atTail ? Event.RPush : Event.LPush;
+}
+
+function popEvent(fromTail: boolean): Event {
+  return fromTail ? Event.RPop : Event.LPop;
 }
 
 // Adding
@@ -118,6 +131,7 @@ function push(call: Call, atTail: boolean, onlyThere: boolean): void {
     if (onlyThere) return reply.integer(0);
     begin(place, list);
   }
+  const had = list.count;
   let bytes = 0;
   for (let i = 2; i < argc; i++) bytes += length[i]!;
   let pushed = list.expect(bytes, argc - 2);
@@ -127,6 +141,7 @@ function push(call: Call, atTail: boolean, onlyThere: boolean): void {
     if (!pushed) created.drop();
     else pushed = store(place);
   }
+  if (pushed || (opened === 1 && count > had)) place.notify(pushEvent(atTail));
   if (pushed) reply.integer(count);
   else reply.error(Errors.outOfMemory);
 }
@@ -143,6 +158,7 @@ function linsert(call: Call): void {
   list.walk();
   if (!list.find(input, start[3]!, length[3]!)) return reply.integer(-1);
   if (!list.insertHere(after, input, start[4]!, length[4]!)) return reply.error(Errors.outOfMemory);
+  call.place.notify(Event.LInsert);
   reply.integer(list.count);
 }
 
@@ -158,6 +174,7 @@ function lset(call: Call): void {
   if (index < 0 || index >= list.count) return reply.error(Errors.indexOutOfRange);
   if (!list.replace(index, input, start[3]!, length[3]!)) return reply.error(Errors.outOfMemory);
   list.shrunk();
+  call.place.notify(Event.LSet);
   reply.ok();
 }
 
@@ -293,7 +310,7 @@ function lrem(call: Call): void {
       gone++;
     }
   }
-  if (gone > 0) removed(place);
+  if (gone > 0) removed(place, Event.LRem);
   reply.integer(gone);
 }
 
@@ -311,7 +328,10 @@ function ltrim(call: Call): void {
   const from = Math.max(0, indexFrom(first, count));
   const to = Math.min(count - 1, indexFrom(last, count));
   reply.ok();
-  if (from > to) return place.remove();
+  if (from > to) {
+    place.remove();
+    return tellTaken(place, Event.LTrim);
+  }
   if (to < count - 1) {
     list.seek(to + 1);
     list.remove(count - 1 - to);
@@ -320,19 +340,22 @@ function ltrim(call: Call): void {
     list.seek(0);
     list.remove(from);
   }
-  removed(place);
+  removed(place, Event.LTrim);
 }
 
 /** Replies with `count` elements of one end of the list open at a place, one by one and without a header, and removes them.
- *  There are so many. */
-function popElements(call: Call, place: Place, fromTail: boolean, count: number): void {
+ *  There are so many, and `count` is not 0. */
+export function popElements(call: Call, place: Place, fromTail: boolean, count: number): void {
   const all = list.count;
   list.seek(fromTail ? all - 1 : 0);
   replyElements(call, count, fromTail);
-  if (count === all) return place.remove();
-  if (count > 1) list.seek(fromTail ? all - count : 0);
-  list.remove(count);
-  list.shrunk();
+  if (count === all) place.remove();
+  else {
+    if (count > 1) list.seek(fromTail ? all - count : 0);
+    list.remove(count);
+    list.shrunk();
+  }
+  tellTaken(place, popEvent(fromTail));
 }
 
 /** LPOP and RPOP key [count] */
@@ -350,12 +373,13 @@ function pop(call: Call, fromTail: boolean): void {
   if (count > 0) popElements(call, place, fromTail, count);
 }
 
-/** LMPOP numkeys key [key ...] LEFT|RIGHT [COUNT count] */
-function lmpop(call: Call): void {
+/** What stands from argument `from` on: numkeys key [key ...] LEFT|RIGHT [COUNT count]. That is LMPOP, or from 2 on, where
+ *  the timeout stands before it, BLMPOP. */
+export function popOfFirst(call: Call, from: number): void {
   const { argc, input, length, place, reply, start } = call;
-  const keys = countArgument(call, 1, 1, Errors.numkeysPositive);
+  const keys = countArgument(call, from, 1, Errors.numkeysPositive);
   if (Number.isNaN(keys)) return;
-  const where = keys + 2;
+  const where = from + 1 + keys;
   if (where >= argc) return reply.error(Errors.syntax);
   const end = endArgument(call, where);
   if (end < 0) return;
@@ -366,8 +390,11 @@ function lmpop(call: Call): void {
     if (Number.isNaN(wanted)) return;
     if (argc > where + 3) return reply.error(Errors.syntax);
   }
-  for (let i = 2; i < where; i++) {
-    const opened = call.openPlace(i, Type.List, place);
+  const waits = from === 2;
+  const timeoutMs = waits ? timeoutArgument(call, 1) : 0;
+  if (Number.isNaN(timeoutMs)) return;
+  for (let i = from + 1; i < where; i++) {
+    const opened = call.openAwaited(i, Type.List, place);
     if (opened < 0) return;
     if (opened === 0) continue;
     list.open(place);
@@ -377,7 +404,8 @@ function lmpop(call: Call): void {
     reply.array(count);
     return popElements(call, place, end === 1, count);
   }
-  reply.nilArray();
+  if (waits) call.hub.block(call, Type.List, from + 1, keys, 0, timeoutMs);
+  else reply.nilArray();
 }
 
 // Moving
@@ -391,7 +419,7 @@ function lmove(call: Call): void {
 }
 
 /** Moves an element from an end of the list at argument `from` to one of the list at argument `to`, and replies with it. */
-function moveElement(call: Call, from: number, to: number, fromTail: boolean, toTail: boolean): void {
+export function moveElement(call: Call, from: number, to: number, fromTail: boolean, toTail: boolean): void {
   const { input, length, place, reply, start } = call;
   const opened = call.openPlace(from, Type.List, place);
   if (opened < 0) return;
@@ -416,9 +444,13 @@ function moveElement(call: Call, from: number, to: number, fromTail: boolean, to
   }
   if (!moved) return reply.error(Errors.outOfMemory);
   reply.bulk(region, at, bytes);
-  if (list.count === 1) return place.remove();
-  list.remove(1);
-  list.shrunk();
+  if (list.count === 1) place.remove();
+  else {
+    list.remove(1);
+    list.shrunk();
+  }
+  there.notify(pushEvent(toTail));
+  tellTaken(place, popEvent(fromTail));
 }
 
 /** Moves an element of the open list to its other end, or its own, and replies with it. */
@@ -427,7 +459,10 @@ function rotate(call: Call, place: Place, fromTail: boolean, toTail: boolean): v
   list.seek(fromTail ? list.count - 1 : 0);
   list.next();
   const { bytes } = list;
-  if (fromTail === toTail || list.count === 1) return reply.bulk(list.region, list.start, bytes);
+  if (fromTail === toTail || list.count === 1) {
+    reply.bulk(list.region, list.start, bytes);
+    return tellRotated(place, fromTail, toTail);
+  }
   // The list changes under the element: it waits elsewhere meanwhile.
   const { allocator } = place;
   const held = bytes > SCRATCH_BYTES ? allocator.allocate(bytes) : 0;
@@ -440,8 +475,14 @@ function rotate(call: Call, place: Place, fromTail: boolean, toTail: boolean): v
     list.seek(fromTail ? list.count - 1 : 0);
     list.remove(1);
     list.shrunk();
+    tellRotated(place, fromTail, toTail);
   } else reply.error(Errors.outOfMemory);
   if (held !== 0) allocator.free(held);
+}
+
+function tellRotated(place: Place, fromTail: boolean, toTail: boolean): void {
+  place.notify(pushEvent(toTail));
+  place.notify(popEvent(fromTail));
 }
 
 const popsOf = ["RW", "access", "delete"];
@@ -645,6 +686,6 @@ export const listCommands: readonly Row[] = [
     complexity: "O(N+M) where N is the number of keys and M the number of elements returned.",
     summary: "Removes elements from an end of the first list that is there and returns them.",
     syntax: "numkeys key [key ...] LEFT|RIGHT [COUNT count]",
-    handler: lmpop,
+    handler: (call) => popOfFirst(call, 1),
   },
 ];

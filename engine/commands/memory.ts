@@ -2,7 +2,7 @@
 //
 // A key's bytes are exact and nothing is sampled: the slot of its record, its place in the index, and the pages of a
 // large collection. STATS has the fields of Redis 7.0, zero where the thing does not exist here.
-// Cold; USAGE costs O(pages) of the value. STATS, MALLOC-STATS and PURGE take one shard's lock at a time (Scope.None).
+// Cold; USAGE costs O(pages) of the value. STATS, MALLOC-STATS and PURGE take one shard's lock at a time (Scope.Each).
 // Neighbours: info.ts shows the same figures; engine/types/pages.ts measures.
 import { Flag, Scope, Tier } from "../../protocol/command-row.ts";
 import { Errors } from "../../protocol/errors.ts";
@@ -212,7 +212,7 @@ const common = {
   arity: 2,
   flags: 0,
   keys: [],
-  scope: Scope.None,
+  scope: Scope.Each,
   acl: ["slow"],
   tier: Tier.Extended,
   group: "server",

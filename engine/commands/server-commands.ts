@@ -115,6 +115,7 @@ const common = { keys: [], scope: Scope.None, tier: Tier.Connection, group: "ser
 
 const config = {
   ...common,
+  scope: Scope.Each,
   tier: Tier.Extended,
   flags: Flag.Admin | Flag.NoScript | Flag.Loading | Flag.Stale,
   acl: ["admin", "slow", "dangerous"],
@@ -229,6 +230,7 @@ export const serverCommands: readonly Row[] = [
   },
   {
     ...common,
+    scope: Scope.Each,
     tier: Tier.Extended,
     name: "debug",
     arity: -2,

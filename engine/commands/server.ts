@@ -18,6 +18,22 @@ export interface ClientView {
   readonly libraryVersion: string;
   readonly noEvict: boolean;
   readonly noTouch: boolean;
+  readonly monitor: boolean;
+  readonly blocked: boolean;
+  readonly tracking: boolean;
+  readonly brokenRedirect: boolean;
+  readonly broadcast: boolean;
+  /** A key it watches was touched. */
+  readonly dirty: boolean;
+  readonly channels: number;
+  readonly patterns: number;
+  readonly shardChannels: number;
+  /** Commands queued since MULTI, -1 outside. */
+  readonly queued: number;
+  readonly watched: number;
+  readonly transactionBytes: number;
+  /** Whom its invalidations go to: an id, 0 itself, -1 it does not track. */
+  readonly redirect: number;
   readonly queryBytes: number;
   readonly queryFreeBytes: number;
   readonly outputBytes: number;
@@ -46,6 +62,15 @@ export interface Totals {
   readonly clientBytes: number;
   readonly heapBytes: number;
   readonly collectorSeconds: number;
+  /** Clients in a blocking command. */
+  readonly blocked: number;
+  /** Clients that track, subscribe, watch, and keys that are watched, as of each worker's last tick. */
+  readonly trackingClients: number;
+  readonly subscribedClients: number;
+  readonly watchingClients: number;
+  readonly watchedKeys: number;
+  /** Names remembered for client-side caching. */
+  readonly trackedNames: number;
 }
 
 export interface Server {
@@ -87,6 +112,14 @@ export interface Server {
   publish(session: Session): void;
   /** Closes connections by id; the number that were found. The caller's own closes after its reply. */
   kill(ids: readonly number[], self: Session): number;
+
+  /** Ends a client's wait in a blocking command, as if its time were over or with an error. False when it is not waiting. */
+  unblock(id: number, failed: boolean): boolean;
+  /** Holds the writes, or all commands, of all connections until that time, ms since the epoch. */
+  pause(untilMs: number, all: boolean): void;
+  unpause(): void;
+  /** Shows the session every command that is run from now on. */
+  monitor(session: Session): void;
 
   /** Begins an orderly stop of the process. */
   shutdown(): void;

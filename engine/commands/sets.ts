@@ -12,6 +12,7 @@ import { Flag, type KeySpec, Scope, Tier } from "../../protocol/command-row.ts";
 import { Errors } from "../../protocol/errors.ts";
 import type { Allocator } from "../memory/allocator.ts";
 import { Form, Type } from "../memory/record.ts";
+import { Event } from "../shard/events.ts";
 import type { Place } from "../shard/place.ts";
 import { MIN_INTEGER, parseBigInteger, parseInteger } from "../types/integer.ts";
 import { MemberSet } from "../types/set.ts";
@@ -64,6 +65,12 @@ function remove(set: MemberSet, place: Place): boolean {
   return true;
 }
 
+/** Tells of what was taken from the collection at a place, and of the key if it went with the last element. */
+export function tellTaken(place: Place, event: Event): void {
+  place.notify(event);
+  if (place.handle === 0) place.notify(Event.Del);
+}
+
 function replyMember(call: Call, set: MemberSet): void {
   call.reply.bulk(set.region, set.start, set.bytes);
 }
@@ -88,10 +95,12 @@ function sadd(call: Call): void {
     const added = members.add(input, call.start[i]!, call.length[i]!);
     if (added < 0) {
       if (members.count === 0) place.remove();
+      else if (count > 0) place.notify(Event.SAdd);
       return reply.error(Errors.outOfMemory);
     }
     count += added;
   }
+  if (count > 0) place.notify(Event.SAdd);
   reply.integer(count);
 }
 
@@ -105,6 +114,7 @@ function srem(call: Call): void {
     removed++;
     if (!remove(members, call.place)) break;
   }
+  if (removed > 0) tellTaken(call.place, Event.SRem);
   call.reply.integer(removed);
 }
 
@@ -190,13 +200,28 @@ function smove(call: Call): void {
     return reply.integer(found ? 1 : 0);
   const moved = others[0]!;
   if (there === 1) moved.open(target);
-  else if (!create(call, target, moved, 1, 3)) return reply.error(Errors.outOfMemory);
-  if (moved.add(input, call.start[3]!, call.length[3]!) < 0) {
+  else if (!createUntold(call, target, moved)) return reply.error(Errors.outOfMemory);
+  const added = moved.add(input, call.start[3]!, call.length[3]!);
+  if (added < 0) {
     if (there === 0) target.remove();
     return reply.error(Errors.outOfMemory);
   }
   remove(members, source);
+  tellTaken(source, Event.SRem);
+  if (there === 0) target.notify(Event.New);
+  if (added > 0) target.notify(Event.SAdd);
   reply.integer(1);
+}
+
+/** Makes an empty set for argument 3 at a place, and does not tell of the new key: Redis does after the member has left its
+ *  old set, and here the member has to stay there as long as memory for the new one may be out. */
+function createUntold(call: Call, place: Place, set: MemberSet): boolean {
+  const { shard } = place;
+  const { sink } = shard;
+  shard.sink = null;
+  const created = create(call, place, set, 1, 3);
+  shard.sink = sink;
+  return created;
 }
 
 // Chance
@@ -211,7 +236,8 @@ function spop(call: Call): void {
   if (opened === -1) return;
   if (argc === 2) {
     if (opened === 0) return reply.nil();
-    return popOne(call);
+    popOne(call);
+    return tellTaken(place, Event.SPop);
   }
   if (opened === 0 || count === 0) return reply.set(0);
   const size = members.count;
@@ -222,6 +248,7 @@ function spop(call: Call): void {
   } else if (!members.large) popSample(call, count);
   else if ((size - count) * 5 > count || !popMost(call, size - count))
     for (let i = 0; i < count; i++) popOne(call);
+  tellTaken(place, Event.SPop);
 }
 
 function popOne(call: Call): void {
@@ -381,18 +408,22 @@ function begin(allocator: Allocator, form: Form): void {
   result.clear(temporary);
 }
 
-/** Puts the set of no key under argument 1, whatever is there, and replies with its size. */
-function store(call: Call): void {
+/** Puts the set of no key under argument 1, whatever is there, tells of it and replies with its size. */
+function store(call: Call, event: Event): void {
   const { reply } = call;
   const place = call.placeAt(0);
   const found = call.findPlace(1, place);
   const { count } = result;
   if (count === 0) {
     temporary.drop();
-    if (found) place.remove();
+    if (found) {
+      place.remove();
+      place.notify(Event.Del);
+    }
   } else {
     if (!place.create(Type.Set, temporary.form, temporary.valueBytes)) return refuse(call);
     temporary.put(place);
+    place.notify(event);
   }
   reply.integer(count);
 }
@@ -459,7 +490,7 @@ function intersect(call: Call, first: number, keys: number, to: To, limit: numbe
   }
   if (to === To.Reply) endMembers(call, from, count);
   else if (to === To.Count) reply.integer(count);
-  else store(call);
+  else store(call, Event.SInterStore);
 }
 
 /** Up to so many sets a union looks each member up in those before its own, instead of collecting all. */
@@ -478,9 +509,9 @@ function merge(call: Call, i: number, remove: boolean): boolean {
   return true;
 }
 
-/** Ends a command that collected its members first. */
-function finishCollected(call: Call, storing: boolean): void {
-  if (storing) return store(call);
+/** Ends a command that collected its members first: stores them, which is `event`, or replies with them. */
+function finishCollected(call: Call, storing: boolean, event: Event): void {
+  if (storing) return store(call, event);
   call.reply.set(result.count);
   replyMembers(call, result);
   temporary.drop();
@@ -493,7 +524,7 @@ function unite(call: Call, first: number): void {
   if (storing || sources > FEW_SETS) {
     begin(call.locate(1).allocator, storing ? Form.Integers : Form.Pages);
     for (let i = 1; i <= sources; i++) if (!merge(call, i, false)) return refuse(call);
-    return finishCollected(call, storing);
+    return finishCollected(call, storing, Event.SUnionStore);
   }
   const from = beginMembers(call);
   let count = 0;
@@ -514,7 +545,7 @@ function subtract(call: Call, first: number): void {
   if (!load(call, first, call.argc - first)) return;
   const storing = first > 1;
   if (storing) begin(call.locate(1).allocator, Form.Integers);
-  if (firstAbsent) return storing ? store(call) : call.reply.set(0);
+  if (firstAbsent) return storing ? store(call, Event.SDiffStore) : call.reply.set(0);
   // Each member of the first set looked up in all, or all taken out of the first: Redis's choice, because what is stored
   // may owe its form to it.
   const size = source(call, 1).count;
@@ -523,7 +554,7 @@ function subtract(call: Call, first: number): void {
   if (Math.floor((size * sources) / 2) > total) {
     if (!storing) begin(call.locate(1).allocator, Form.Pages);
     for (let i = 1; i <= sources; i++) if (!merge(call, i, i > 1)) return refuse(call);
-    return finishCollected(call, storing);
+    return finishCollected(call, storing, Event.SDiffStore);
   }
   const from = storing ? 0 : beginMembers(call);
   let count = 0;
@@ -535,7 +566,7 @@ function subtract(call: Call, first: number): void {
     if (!storing) replyMember(call, members);
     else if (result.add(members.region, members.start, members.bytes) < 0) return refuse(call);
   }
-  if (storing) store(call);
+  if (storing) store(call, Event.SDiffStore);
   else endMembers(call, from, count);
 }
 

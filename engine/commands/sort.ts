@@ -16,6 +16,7 @@ import { Errors } from "../../protocol/errors.ts";
 import { Key } from "../memory/key.ts";
 import { Form, Type } from "../memory/record.ts";
 import { copyBytes, need, Region } from "../memory/region.ts";
+import { Event } from "../shard/events.ts";
 import type { Place } from "../shard/place.ts";
 import { entryBytes } from "../types/chunk-list.ts";
 import { parseDouble } from "../types/double.ts";
@@ -182,6 +183,7 @@ function lookUp(call: Call, i: number, region: Region, start: number, bytes: num
   const place = call.placeAt(2);
   if (!place.find(shard, session.db, key)) {
     call.misses++;
+    place.notify(Event.KeyMiss);
     return false;
   }
   call.hits++;
@@ -333,6 +335,7 @@ function sortAll(call: Call, wanted: number): Sorted {
   const compared = alpha && by !== 0 ? weights : elements;
   ordering.begin(Math.max(1, wanted), compared, alpha ? KEYED : 0, descending);
   let number = 0;
+  let numeric = true;
   for (let more = seek(0, false); more; more = step(false)) {
     if (!elements.add(region, start, bytes)) return Sorted.NoMemory;
     const found = by === 0 || lookUp(call, by, region, start, bytes);
@@ -348,10 +351,11 @@ function sortAll(call: Call, wanted: number): Sorted {
       key = found ? compared.sixBytes(number, 0) : -1;
     } else if (found) {
       key = weightOf(foundRegion, foundStart, foundBytes);
-      if (Number.isNaN(key)) return Sorted.NoNumber;
+      if (Number.isNaN(key)) numeric = false;
     }
     ordering.add(key * sign, number++);
   }
+  if (!numeric) return Sorted.NoNumber;
   ordering.sort();
   return Sorted.Done;
 }
@@ -416,13 +420,17 @@ function store(call: Call, whole: boolean): void {
   }
   if (count === 0) {
     temporary.drop();
-    if (found) place.remove();
+    if (found) {
+      place.remove();
+      place.notify(Event.Del);
+    }
   } else {
     if (!place.create(Type.List, temporary.form, temporary.valueBytes)) {
       temporary.drop();
       return reply.error(Errors.outOfMemory);
     }
     temporary.put(place);
+    place.notify(Event.SortStore);
   }
   reply.integer(count);
 }

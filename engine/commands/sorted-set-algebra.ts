@@ -11,6 +11,7 @@ import { Flag, type KeySpec } from "../../protocol/command-row.ts";
 import { atLeastOneKey, Errors } from "../../protocol/errors.ts";
 import { Type } from "../memory/record.ts";
 import type { Region } from "../memory/region.ts";
+import { Event } from "../shard/events.ts";
 import { Place } from "../shard/place.ts";
 import { parseDouble } from "../types/double.ts";
 import { parseInteger } from "../types/integer.ts";
@@ -234,10 +235,15 @@ function combine(call: Call, operation: Operation, store: boolean): void {
         ? subtract(call, keys)
         : intersect(call, keys, true) >= 0;
   if (!enough) return refuseResult(call);
-  if (store) return storeResult(call, 1, call.placeAt(1));
+  if (store) return storeResult(call, 1, call.placeAt(1), storeEvent(operation));
   replyHeader(call, result.count, withScores);
   replyElements(call, result, 0, result.count, false, withScores, reply.resp3);
   dropResult();
+}
+
+function storeEvent(operation: Operation): Event {
+  if (operation === Operation.Union) return Event.ZUnionStore;
+  return operation === Operation.Difference ? Event.ZDiffStore : Event.ZInterStore;
 }
 
 /** Builds the union. False when memory is out. */

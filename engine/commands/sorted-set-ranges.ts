@@ -9,10 +9,12 @@
 import { Flag, Tier } from "../../protocol/command-row.ts";
 import { Errors } from "../../protocol/errors.ts";
 import type { Region } from "../memory/region.ts";
+import { Event } from "../shard/events.ts";
 import { parseDouble } from "../types/double.ts";
 import { parseInteger } from "../types/integer.ts";
 import type { SortedSet } from "../types/sorted-set.ts";
 import type { Call, Row } from "./call.ts";
+import { tellTaken } from "./sets.ts";
 import {
   addResult,
   beginResult,
@@ -156,8 +158,8 @@ function countBetween(call: Call, by: By): void {
   call.reply.integer(opened === 0 ? 0 : count);
 }
 
-/** ZREMRANGEBYRANK key start stop and its like */
-function removeBetween(call: Call, by: By): void {
+/** ZREMRANGEBYRANK key start stop and its like, which are `event` */
+function removeBetween(call: Call, by: By, event: Event): void {
   if (!readBounds(call, by, 2, 3)) return;
   const opened = openWrite(call);
   if (opened < 0) return;
@@ -165,6 +167,7 @@ function removeBetween(call: Call, by: By): void {
   measure(call, by, false, 0, -1);
   if (count === sorted.count) call.place.remove();
   else if (count > 0) sorted.removeRange(first, count);
+  if (count > 0) tellTaken(call.place, event);
   call.reply.integer(count);
 }
 
@@ -183,7 +186,7 @@ function popByScore(call: Call): void {
   if (opened === 0) return reply.array(0);
   measure(call, By.Score, false, 0, most);
   replyHeader(call, count, true);
-  popElements(call, call.place, first, count, false, reply.resp3);
+  popElements(call, call.place, first, count, false, reply.resp3, Event.ZRem);
 }
 
 /** Whether the elements come in ascending order, in descending order, or as the options say. */
@@ -236,7 +239,7 @@ function storeRange(call: Call, down: boolean): void {
     if (!addResult(sorted)) return refuseResult(call);
     more = down ? sorted.previous() : sorted.next();
   }
-  storeResult(call, 1, call.placeAt(1));
+  storeResult(call, 1, call.placeAt(1), Event.ZRangeStore);
 }
 
 // Rows
@@ -341,14 +344,14 @@ export const sortedSetRangeCommands: readonly Row[] = [
     since: "2.0.0",
     summary: "Removes the members in a range of ranks.",
     syntax: "key start stop",
-    handler: (call) => removeBetween(call, By.Rank),
+    handler: (call) => removeBetween(call, By.Rank, Event.ZRemRangeByRank),
   },
   {
     ...removes,
     name: "zremrangebyscore",
     summary: "Removes the members whose scores lie in a range.",
     syntax: "key min max",
-    handler: (call) => removeBetween(call, By.Score),
+    handler: (call) => removeBetween(call, By.Score, Event.ZRemRangeByScore),
   },
   {
     ...removes,
@@ -356,7 +359,7 @@ export const sortedSetRangeCommands: readonly Row[] = [
     since: "2.8.9",
     summary: "Removes the members in a range of members that have equal scores.",
     syntax: "key min max",
-    handler: (call) => removeBetween(call, By.Member),
+    handler: (call) => removeBetween(call, By.Member, Event.ZRemRangeByLex),
   },
   {
     ...writeSlow,

@@ -11,6 +11,7 @@ import { Flag, type KeySpec, Scope, Tier } from "../../protocol/command-row.ts";
 import { Errors, wrongArity } from "../../protocol/errors.ts";
 import type { Allocator } from "../memory/allocator.ts";
 import { Form, Type } from "../memory/record.ts";
+import { Event } from "../shard/events.ts";
 import type { Place } from "../shard/place.ts";
 import { parseDouble, writeDouble } from "../types/double.ts";
 import { MAX_INTEGER, MIN_INTEGER, parseBigInteger, parseInteger } from "../types/integer.ts";
@@ -18,7 +19,9 @@ import { SortedSet } from "../types/sorted-set.ts";
 import { Temporary } from "../types/temporary.ts";
 import type { Call, Row } from "./call.ts";
 import { finishPage, page, pageTakes, readCursor, readPageOptions } from "./paging.ts";
+import { tellTaken } from "./sets.ts";
 import { scratch } from "./strings.ts";
+import { timeoutArgument } from "./timeout.ts";
 
 /** The sorted set of the command. */
 export const sorted = new SortedSet();
@@ -99,7 +102,8 @@ export function replyElements(
 }
 
 /** Replies with `count` elements of `sorted`, which is the one at `place`, from rank `first` on, with `down` towards lower
- *  ranks; each is two replies, or with `nested` a pair. Then removes them, and the key when none is left. */
+ *  ranks; each is two replies, or with `nested` a pair. Then removes them, and the key when none is left, which is
+ *  `event`. */
 export function popElements(
   call: Call,
   place: Place,
@@ -107,10 +111,17 @@ export function popElements(
   count: number,
   down: boolean,
   nested: boolean,
+  event: Event,
 ): void {
+  if (count === 0) return;
   replyElements(call, sorted, first, count, down, true, nested);
   if (count === sorted.count) place.remove();
-  else if (count > 0) sorted.removeRange(down ? first - count + 1 : first, count);
+  else sorted.removeRange(down ? first - count + 1 : first, count);
+  tellTaken(place, event);
+}
+
+export function popEvent(highest: boolean): Event {
+  return highest ? Event.ZPopMax : Event.ZPopMin;
 }
 
 // Results
@@ -138,16 +149,21 @@ export function refuseResult(call: Call): void {
   call.reply.error(Errors.outOfMemory);
 }
 
-/** Stores the result under the key in argument `i`, or removes the key when it is empty, and replies with its size. */
-export function storeResult(call: Call, i: number, place: Place): void {
+/** Stores the result under the key in argument `i`, which is `event`, or removes the key when it is empty, and replies with
+ *  its size. */
+export function storeResult(call: Call, i: number, place: Place, event: Event): void {
   const { count } = result;
   const there = call.findPlace(i, place);
   if (count === 0) {
     temporary.drop();
-    if (there) place.remove();
+    if (there) {
+      place.remove();
+      place.notify(Event.Del);
+    }
   } else {
     if (!place.create(Type.SortedSet, temporary.form, temporary.valueBytes)) return refuseResult(call);
     temporary.put(place);
+    place.notify(event);
   }
   call.reply.integer(count);
 }
@@ -218,7 +234,7 @@ export function addScored(call: Call, options: number, from: number, step: numbe
       return reply.error(Errors.outOfMemory);
     sorted.clear(place);
   }
-  if (!sorted.reserve(count)) return refuseAdd(call);
+  if (!sorted.reserve(count)) return refuseAdd(call, options, 0);
   let added = 0;
   let changed = 0;
   let now = Number.NaN; // the score of INCR, when no flag prevented it
@@ -226,7 +242,8 @@ export function addScored(call: Call, options: number, from: number, step: numbe
     let score = scores[member]!;
     if (!findArgument(call, i)) {
       if ((options & Option.Xx) !== 0) continue;
-      if (!sorted.insert(score, input, start[i]!, length[i]!)) return refuseAdd(call);
+      if (!sorted.insert(score, input, start[i]!, length[i]!))
+        return refuseAdd(call, options, added + changed);
       added++;
     } else {
       if ((options & Option.Nx) !== 0) continue;
@@ -238,20 +255,28 @@ export function addScored(call: Call, options: number, from: number, step: numbe
       if (((options & Option.Gt) !== 0 && score <= old) || ((options & Option.Lt) !== 0 && score >= old))
         continue;
       if (score !== old) {
-        if (!sorted.update(score, input, start[i]!, length[i]!)) return refuseAdd(call);
+        if (!sorted.update(score, input, start[i]!, length[i]!))
+          return refuseAdd(call, options, added + changed);
         changed++;
       }
     }
     now = score;
   }
+  tellAdded(call, options, added + changed);
   if (!incr) reply.integer((options & Option.Ch) !== 0 ? added + changed : added);
   else if (Number.isNaN(now)) reply.nil();
   else reply.double(now);
 }
 
-/** Says that memory is out; a sorted set that has just been made and got nothing goes. */
-function refuseAdd(call: Call): void {
+/** Tells that so many elements were added or changed, if any. */
+function tellAdded(call: Call, options: number, changes: number): void {
+  if (changes > 0) call.place.notify((options & Option.Incr) !== 0 ? Event.ZIncr : Event.ZAdd);
+}
+
+/** Says that memory is out after so many changes; a sorted set that has just been made and got nothing goes. */
+function refuseAdd(call: Call, options: number, changes: number): void {
   if (sorted.count === 0) call.place.remove();
+  tellAdded(call, options, changes);
   call.reply.error(Errors.outOfMemory);
 }
 
@@ -269,6 +294,7 @@ function zrem(call: Call): void {
     call.place.remove();
     break;
   }
+  if (removed > 0) tellTaken(call.place, Event.ZRem);
   reply.integer(removed);
 }
 
@@ -333,15 +359,17 @@ function pop(call: Call, highest: boolean): void {
   const count = Math.min(wanted, sorted.count);
   if (argc === 2) reply.array(2);
   else replyHeader(call, count, true);
-  popElements(call, call.place, highest ? sorted.count - 1 : 0, count, highest, argc === 3 && reply.resp3);
+  const first = highest ? sorted.count - 1 : 0;
+  popElements(call, call.place, first, count, highest, argc === 3 && reply.resp3, popEvent(highest));
 }
 
-/** ZMPOP numkeys key [key ...] MIN|MAX [COUNT count] */
-function zmpop(call: Call): void {
+/** What stands from argument `from` on: numkeys key [key ...] MIN|MAX [COUNT count]. That is ZMPOP, or from 2 on, where the
+ *  timeout stands before it, BZMPOP. */
+export function popOfFirst(call: Call, from: number): void {
   const { argc, place, reply } = call;
-  const keys = readCount(call, 1, 1, Errors.numkeysPositive);
+  const keys = readCount(call, from, 1, Errors.numkeysPositive);
   if (keys < 0) return;
-  const where = 2 + keys;
+  const where = from + 1 + keys;
   if (where >= argc) return reply.error(Errors.syntax);
   const highest = call.is(where, "max");
   if (!highest && !call.is(where, "min")) return reply.error(Errors.syntax);
@@ -352,8 +380,11 @@ function zmpop(call: Call): void {
     if (wanted < 0) return;
     if (where + 3 < argc) return reply.error(Errors.syntax);
   }
-  for (let i = 2; i < where; i++) {
-    const opened = call.openPlace(i, Type.SortedSet, place);
+  const waits = from === 2;
+  const timeoutMs = waits ? timeoutArgument(call, 1) : 0;
+  if (Number.isNaN(timeoutMs)) return;
+  for (let i = from + 1; i < where; i++) {
+    const opened = call.openAwaited(i, Type.SortedSet, place);
     if (opened < 0) return;
     if (opened === 0) continue;
     sorted.open(place);
@@ -361,10 +392,11 @@ function zmpop(call: Call): void {
     reply.array(2);
     reply.bulk(call.input, call.start[i]!, call.length[i]!);
     reply.array(count);
-    popElements(call, place, highest ? sorted.count - 1 : 0, count, highest, true);
+    popElements(call, place, highest ? sorted.count - 1 : 0, count, highest, true, popEvent(highest));
     return;
   }
-  reply.nilArray();
+  if (waits) call.hub.block(call, Type.SortedSet, from + 1, keys, 0, timeoutMs);
+  else reply.nilArray();
 }
 
 // Draws
@@ -612,7 +644,7 @@ export const sortedSetCommands: readonly Row[] = [
     summary:
       "Removes and returns members with the lowest or highest scores, from the first sorted set there is.",
     syntax: "numkeys key [key ...] <MIN|MAX> [COUNT count]",
-    handler: zmpop,
+    handler: (call) => popOfFirst(call, 1),
   },
   {
     ...readSlow,

@@ -13,6 +13,7 @@ import { Errors, wrongArity } from "../../protocol/errors.ts";
 import { Encoding, Type } from "../memory/record.ts";
 import { clearBytes, copyBytes, equalBytes, need, Region } from "../memory/region.ts";
 import { Size } from "../memory/size-classes.ts";
+import { Event } from "../shard/events.ts";
 import type { Shard } from "../shard/shard.ts";
 import {
   addFloat80,
@@ -62,6 +63,12 @@ function storeArgument(call: Call, i: number, deadlineMs: number): boolean {
     encodingOf(call, i),
     deadlineMs,
   );
+}
+
+/** Tells that the current key was set, and with `timed` that it was given a deadline. */
+export function notifySet(call: Call, timed: boolean): void {
+  call.notify(Event.Set);
+  if (timed) call.notify(Event.Expire);
 }
 
 /** Stores the first `bytes` bytes of scratch under the current key, which `handle` (0: absent) was found for, and keeps
@@ -315,8 +322,9 @@ function hexWord(call: Call, i: number, from: number): number {
 function set(call: Call): void {
   if (call.argc !== 3) return setWithOptions(call);
   call.locate(1);
-  if (storeArgument(call, 2, 0)) call.reply.ok();
-  else call.reply.error(Errors.outOfMemory);
+  if (!storeArgument(call, 2, 0)) return call.reply.error(Errors.outOfMemory);
+  call.notify(Event.Set);
+  call.reply.ok();
 }
 
 function setWithOptions(call: Call): void {
@@ -346,10 +354,9 @@ function setWithOptions(call: Call): void {
   }
 
   if ((found & Option.KeepTtl) !== 0 && handle !== 0) deadline = call.shard.deadline();
-  if (deadline !== 0 && deadline <= call.nowMs) {
-    // Due already: what was there goes, and the new value is never seen.
-    if (handle !== 0) call.shard.remove(call.session.db, call.key);
-  } else if (!storeArgument(call, 2, deadline)) return outOfMemory(call, begun);
+  // One that is past is stored as well: the key expires when somebody looks.
+  if (!storeArgument(call, 2, deadline)) return outOfMemory(call, begun);
+  notifySet(call, (found & Option.AnyExpiry) !== 0);
   if (!replied) reply.ok();
 }
 
@@ -375,8 +382,9 @@ function setDue(call: Call, unit: Unit): void {
   const deadline = deadlineFrom(call, 2, unit, false, true);
   if (!Number.isFinite(deadline)) return refuseDeadline(call, deadline);
   call.locate(1);
-  if (storeArgument(call, 3, deadline)) call.reply.ok();
-  else call.reply.error(Errors.outOfMemory);
+  if (!storeArgument(call, 3, deadline)) return call.reply.error(Errors.outOfMemory);
+  notifySet(call, true);
+  call.reply.ok();
 }
 
 /** SETNX key value */
@@ -384,6 +392,7 @@ function setnx(call: Call): void {
   const { reply } = call;
   if (call.find(1) !== 0) return reply.integer(0);
   if (!storeArgument(call, 2, 0)) return reply.error(Errors.outOfMemory);
+  call.notify(Event.Set);
   reply.integer(1);
 }
 
@@ -391,12 +400,15 @@ function setnx(call: Call): void {
 function getset(call: Call): void {
   const begun = call.reply.at;
   if (replyOld(call) < 0) return;
-  if (!storeArgument(call, 2, 0)) outOfMemory(call, begun);
+  if (storeArgument(call, 2, 0)) call.notify(Event.Set);
+  else outOfMemory(call, begun);
 }
 
 /** GETDEL key */
 function getdel(call: Call): void {
-  if (replyOld(call) > 0) call.shard.remove(call.session.db, call.key);
+  if (replyOld(call) <= 0) return;
+  call.shard.remove(call.session.db, call.key);
+  call.notify(Event.Del);
 }
 
 /** GETEX key [EX|PX|EXAT|PXAT when|PERSIST] */
@@ -417,8 +429,14 @@ function getex(call: Call): void {
   const begun = reply.at;
   replyValue(call);
   if (found === Option.None) return;
-  if (deadline !== 0 && deadline <= call.nowMs) shard.remove(session.db, key);
-  else if (!shard.setDeadline(session.db, key, handle, deadline)) outOfMemory(call, begun);
+  if (deadline !== 0 && deadline <= call.nowMs) {
+    shard.remove(session.db, key);
+    return call.notify(Event.Del);
+  }
+  const old = shard.deadline();
+  if (!shard.setDeadline(session.db, key, handle, deadline)) return outOfMemory(call, begun);
+  if (deadline !== 0) call.notify(Event.Expire);
+  else if (old !== 0) call.notify(Event.Persist);
 }
 
 /** MSET key value [key value ...]. All or nothing as far as the large values go, which are the ones memory can refuse
@@ -439,8 +457,8 @@ function msetnx(call: Call): void {
   else reply.error(Errors.outOfMemory);
 }
 
-/** Stores the pairs in arguments [from, end), each with `deadlineMs` or, with `keep`, the deadline its key has. A
- *  deadline in the past removes the keys. False when memory is out. */
+/** Stores the pairs in arguments [from, end), each with `deadlineMs` or, with `keep`, the deadline its key has. False when
+ *  memory is out. */
 export function storePairs(
   call: Call,
   from: number,
@@ -451,14 +469,11 @@ export function storePairs(
   let large = 0;
   for (let i = from + 1; i < end; i += 2) if (call.length[i]! > Size.MaxSlotBytes) large++;
   if (large > 0 && !roomForLarge(call, from, end)) return false;
-  const due = deadlineMs !== 0 && deadlineMs <= call.nowMs;
   for (let i = from; i < end; i += 2) {
     call.locate(i);
-    if (due) call.shard.remove(call.session.db, call.key);
-    else {
-      const kept = keep && call.find(i) !== 0 ? call.shard.deadline() : deadlineMs;
-      if (!storeArgument(call, i + 1, kept)) return false;
-    }
+    const kept = keep && call.find(i) !== 0 ? call.shard.deadline() : deadlineMs;
+    if (!storeArgument(call, i + 1, kept)) return false;
+    notifySet(call, deadlineMs !== 0);
   }
   return true;
 }
@@ -481,28 +496,39 @@ function roomForLarge(call: Call, from: number, end: number): boolean {
 
 // Editing
 
+/** Makes the string at `handle` (0: absent), at the shard's cursor, `bytes` long and Encoding.Edited. What is added to it
+ *  is undefined. False, and nothing changed, when memory is out. */
+export function makeEditable(call: Call, handle: number, bytes: number): boolean {
+  const { key, session, shard } = call;
+  if (handle === 0) return shard.create(session.db, key, Type.String | (Encoding.Edited << 4), bytes, 0);
+  if (!shard.resizeValue(session.db, key, handle, bytes, true)) return false;
+  shard.setEncoding(Encoding.Edited);
+  return true;
+}
+
 /** APPEND key value */
 function append(call: Call): void {
-  const { input, key, reply, session } = call;
+  const { input, reply } = call;
   const bytes = call.length[2]!;
   const handle = call.find(1);
   if (handle === 0) {
     if (!storeArgument(call, 2, 0)) return reply.error(Errors.outOfMemory);
+    call.notify(Event.Append);
     return reply.integer(bytes);
   }
   const { shard } = call;
   if (shard.type() !== Type.String) return reply.error(Errors.wrongType);
   const old = shard.valueBytes();
   if (tooLong(call, old + bytes)) return reply.error(Errors.stringTooLong);
-  if (!shard.resizeValue(session.db, key, handle, old + bytes, true)) return reply.error(Errors.outOfMemory);
+  if (!makeEditable(call, handle, old + bytes)) return reply.error(Errors.outOfMemory);
   copyBytes(shard.region, shard.valueStart() + old, input, call.start[2]!, bytes);
-  shard.setEncoding(Encoding.Edited);
+  call.notify(Event.Append);
   reply.integer(old + bytes);
 }
 
 /** SETRANGE key offset value */
 function setrange(call: Call): void {
-  const { input, key, reply, session } = call;
+  const { input, reply } = call;
   const bytes = call.length[3]!;
   const offset = parseInteger(input.u8, call.start[2]!, call.length[2]!);
   if (Number.isNaN(offset)) return reply.error(Errors.notAnInteger);
@@ -516,19 +542,12 @@ function setrange(call: Call): void {
   if (bytes === 0) return reply.integer(old);
   if (tooLong(call, offset + bytes)) return reply.error(Errors.stringTooLong);
 
-  // Absent: an empty string first, which goes again if it cannot grow.
-  if (found === 0 && !shard.setString(session.db, key, input, 0, 0, Encoding.Edited, 0))
-    return reply.error(Errors.outOfMemory);
-  const handle = found === 0 ? shard.find(session.db, key) : found;
   const total = Math.max(old, offset + bytes);
-  if (!shard.resizeValue(session.db, key, handle, total, found !== 0)) {
-    if (found === 0) shard.remove(session.db, key);
-    return reply.error(Errors.outOfMemory);
-  }
+  if (!makeEditable(call, found, total)) return reply.error(Errors.outOfMemory);
   const start = shard.valueStart();
   if (offset > old) clearBytes(shard.region, start + old, offset - old);
   copyBytes(shard.region, start + offset, input, call.start[3]!, bytes);
-  shard.setEncoding(Encoding.Edited);
+  call.notify(Event.SetRange);
   reply.integer(total);
 }
 
@@ -577,6 +596,7 @@ function add(call: Call, delta: number, sign: number): void {
   if (!Number.isSafeInteger(sum)) return addBig(call, handle, delta, sign);
   const bytes = writeInteger(scratch.u8, 0, sum);
   if (!storeScratch(call, handle, bytes, Encoding.Integer)) return reply.error(Errors.outOfMemory);
+  call.notify(Event.IncrBy);
   reply.integer(sum);
 }
 
@@ -588,6 +608,7 @@ function addBig(call: Call, handle: number, delta: number, sign: number): void {
   if (sum < MIN_INTEGER || sum > MAX_INTEGER) return reply.error(Errors.overflow);
   const bytes = writeLatin1(scratch.u8, 0, sum.toString());
   if (!storeScratch(call, handle, bytes, Encoding.Integer)) return reply.error(Errors.outOfMemory);
+  call.notify(Event.IncrBy);
   reply.bigInteger(sum);
 }
 
@@ -609,6 +630,7 @@ function incrbyfloat(call: Call): void {
   const text = formatFloat80(sum);
   const bytes = writeLatin1(scratch.u8, 0, text);
   if (!storeScratch(call, handle, bytes, Encoding.Bytes)) return reply.error(Errors.outOfMemory);
+  call.notify(Event.IncrByFloat);
   reply.text(text);
 }
 

@@ -229,6 +229,18 @@ function readOutputLimits(text: string, current: string): Reading {
   return { value: outputClasses.map((name) => `${name} ${limits.get(name) ?? "0 0 0"}`).join(" ") };
 }
 
+/** Letters of notify-keyspace-events in the order in which Redis prints them; A stands for all up to the d. */
+const notifyLetters = "g$lshzxetdn";
+
+function readNotify(text: string): Reading {
+  if (/[^Ag$lshzxeKEtmdn]/.test(text))
+    return { error: "Invalid event class character. Use 'Ag$lshzxeKEtmdn'." };
+  const has = (letter: string) => text.includes(letter) || (text.includes("A") && !"nKEm".includes(letter));
+  const all = [...notifyLetters].every((letter) => letter === "n" || has(letter));
+  const classes = all ? "A" : [...notifyLetters].filter(has).join("");
+  return { value: classes + [..."KEm"].filter(has).join("") };
+}
+
 const MB = 1024n * 1024n;
 const inert: Options = { inert: true };
 
@@ -300,6 +312,22 @@ export const settingRows: readonly SettingRow[] = [
     "Per class of clients: hard limit, soft limit and its seconds for unsent replies.",
     {},
     readOutputLimits,
+  ),
+  // Events
+  row(
+    "notify-keyspace-events",
+    "letters",
+    "",
+    "Which events of keys are published, and on which channels.",
+    {},
+    readNotify,
+  ),
+  integer(
+    "tracking-table-max-keys",
+    1_000_000,
+    0n,
+    LONG_MAX,
+    "Most keys remembered for client-side caching, 0 for all.",
   ),
   // Data types
   memory(

@@ -50,6 +50,8 @@ export abstract class BlockingDriver implements Driver {
   protected abstract watchWritable(connection: Connection): void;
   /** Sends what is queued for this turn, so that a close does not overtake it. */
   protected abstract flushQueued(connection: Connection): void;
+  /** Moves what is queued for this turn to the backlog: something goes behind it that is not in the send region. */
+  protected abstract holdQueued(connection: Connection): void;
   /** Lets go of the socket. */
   protected abstract release(connection: Connection): void;
   /** Begins to receive. */
@@ -142,15 +144,36 @@ export abstract class BlockingDriver implements Driver {
     return -1;
   }
 
-  /** Puts [start, end) of the send region into the backlog and waits for room in the socket. */
+  /** Puts [start, end) of the send region into the backlog. */
   protected keepUnsent(connection: Connection, start: number, end: number): void {
     this.keep(connection, this.send, start, end);
   }
 
+  /** The first bytes of a backlog are here because the socket did not take them; behind others they wait as those do. */
   private keep(connection: Connection, source: Region, start: number, end: number): void {
     const fresh = connection.backlog === null;
     if (!connection.appendBacklog(this.pool, source, start, end - start)) this.close(connection, true);
-    else if (fresh) this.watchWritable(connection);
+    else if (fresh) this.awaitRoom(connection);
+  }
+
+  private awaitRoom(connection: Connection): void {
+    connection.awaiting = true;
+    this.watchWritable(connection);
+  }
+
+  post(connection: Connection, source: Region, start: number, bytes: number): void {
+    if (bytes === 0 || connection.closed || connection.draining) return;
+    this.holdQueued(connection);
+    if (!connection.closed) this.hold(connection, source, start, bytes);
+  }
+
+  /** Appends to the backlog what a flush will send. */
+  protected hold(connection: Connection, source: Region, start: number, bytes: number): void {
+    if (!connection.appendBacklog(this.pool, source, start, bytes)) this.close(connection, true);
+  }
+
+  flush(connection: Connection): void {
+    if (!connection.awaiting) this.writable(connection);
   }
 
   /** Bytes the socket took, 0 when it is full, -1 when the connection was closed on an error. */
@@ -172,15 +195,16 @@ export abstract class BlockingDriver implements Driver {
     return at - start;
   }
 
-  /** The socket takes bytes again. */
+  /** The socket takes bytes again, as far as is known. */
   protected writable(connection: Connection): void {
     const { backlog } = connection;
     if (connection.closed || backlog === null) return;
+    connection.awaiting = false;
     const sent = this.push(connection, backlog, connection.backlogStart, connection.backlogEnd);
     if (sent < 0) return;
     connection.backlogStart += sent;
     if (connection.backlogBytes > 0) {
-      this.watchWritable(connection);
+      this.awaitRoom(connection);
       return;
     }
     connection.releaseBacklog(this.pool);
@@ -194,6 +218,7 @@ export abstract class BlockingDriver implements Driver {
       if (connection.closed) return;
       if (connection.backlogBytes > 0) {
         connection.draining = true;
+        this.flush(connection);
         return;
       }
     }

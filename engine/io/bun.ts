@@ -1,5 +1,6 @@
 // bun.ts: the driver on Bun.listen: for systems without epoll or io_uring. Event-driven: `run` returns at once and the
-// worker lives on its event loop, woken by a timer to look at what other workers said.
+// worker lives on its event loop. Each callback is a turn; so is a ring of the bell, a broadcast channel by which other
+// threads wake this one (there is no eventfd to wait for), and a timer, as not everything that is said is rung for.
 // Copies each chunk into a region before it is parsed, and allocates a view a send: the portable path, not the fast one.
 // Neighbours: driver.ts.
 import type { Socket, TCPSocketListener, UnixSocketListener } from "bun";
@@ -20,7 +21,7 @@ export interface BunAddress {
   readonly unix?: string;
 }
 
-/** How often a worker that nobody speaks to looks at what the others ordered. */
+/** How often at least a worker that nobody speaks to looks at what the others ordered. */
 const TURN_MS = 50;
 
 const CHUNK_BYTES = 1 << 20;
@@ -32,14 +33,25 @@ export class BunDriver implements Driver {
   private readonly freeSlots: number[] = [];
   private readonly receive = need(Region.private(CHUNK_BYTES), "a receive buffer");
   private readonly crlf = need(Region.private(4096), "the end of a bulk string");
-  private timer: ReturnType<typeof setInterval> | undefined;
+  private readonly bell: BroadcastChannel;
+  private timer: Timer | undefined;
+  /** What the timer was set to. Less than what is left of a longer sleep, so it need not be set again for one. */
+  private timerMs = 0;
+  /** A turn that is to follow at once. */
+  private immediate: NodeJS.Immediate | undefined;
+  private inTurn = false;
+  private over = false;
   private accepting = true;
 
   constructor(
     private readonly options: DriverOptions,
     private readonly addresses: readonly BunAddress[],
+    /** Name of the channel that wakes this worker. */
+    bell: string,
     private readonly ended: () => void,
-  ) {}
+  ) {
+    this.bell = new BroadcastChannel(bell);
+  }
 
   run(): void {
     this.crlf.u8.set([13, 10], 0);
@@ -48,21 +60,8 @@ export class BunDriver implements Driver {
     const socket = {
       open(socket: Socket<Attached>) {
         driver.begin();
-        const local = socket.localAddress === undefined ? "" : `${socket.localAddress}:${socket.localPort}`;
-        const peer = socket.remoteAddress === undefined ? "" : `${socket.remoteAddress}:${socket.remotePort}`;
-        const connection = driver.accepting ? events.accepted(driver.fdOf(socket), peer, local) : null;
-        socket.data = { connection };
-        if (connection === null) {
-          socket.end(driver.options.refusal);
-          return;
-        }
-        if (peer !== "") {
-          socket.setNoDelay(true);
-          socket.setKeepAlive(true, driver.options.keepaliveSeconds * 1000);
-        }
-        const slot = driver.freeSlots.pop() ?? driver.sockets.length;
-        connection.slot = slot;
-        driver.sockets[slot] = socket;
+        driver.opened(socket);
+        driver.end();
       },
       data(socket: Socket<Attached>, chunk: Uint8Array) {
         const { connection } = socket.data;
@@ -73,17 +72,18 @@ export class BunDriver implements Driver {
           driver.begin();
           driver.receive.u8.set(piece, 0);
           events.received(connection, driver.receive, 0, piece.length);
+          driver.end();
         }
       },
       drain(socket: Socket<Attached>) {
         const { connection } = socket.data;
-        if (connection !== null) driver.drain(connection, socket);
+        if (connection !== null) driver.within(() => driver.writable(connection));
       },
       close(socket: Socket<Attached>) {
-        driver.lost(socket);
+        driver.within(() => driver.lost(socket));
       },
       error(socket: Socket<Attached>) {
-        driver.lost(socket);
+        driver.within(() => driver.lost(socket));
       },
     };
     for (const { unix, hostname = "", port = 0 } of this.addresses)
@@ -93,7 +93,27 @@ export class BunDriver implements Driver {
         const shared = { hostname, port, reusePort: true, socket, data: { connection: null } };
         this.listeners.push(Bun.listen<Attached>(shared));
       }
-    this.timer = setInterval(() => this.begin(), TURN_MS);
+    this.bell.onmessage = () => this.turn();
+    this.setTimer(TURN_MS);
+  }
+
+  private opened(socket: Socket<Attached>): void {
+    const local = socket.localAddress === undefined ? "" : `${socket.localAddress}:${socket.localPort}`;
+    const peer = socket.remoteAddress === undefined ? "" : `${socket.remoteAddress}:${socket.remotePort}`;
+    const { events, refusal, keepaliveSeconds } = this.options;
+    const connection = this.accepting ? events.accepted(this.fdOf(socket), peer, local) : null;
+    socket.data = { connection };
+    if (connection === null) {
+      socket.end(refusal);
+      return;
+    }
+    if (peer !== "") {
+      socket.setNoDelay(true);
+      socket.setKeepAlive(true, keepaliveSeconds * 1000);
+    }
+    const slot = this.freeSlots.pop() ?? this.sockets.length;
+    connection.slot = slot;
+    this.sockets[slot] = socket;
   }
 
   private fdOf(socket: Socket<Attached>): number {
@@ -102,10 +122,51 @@ export class BunDriver implements Driver {
 
   /** A turn begins; or the worker says it is over. */
   private begin(): void {
+    if (this.over) return;
+    this.inTurn = true;
     if (this.options.events.turn()) return;
-    clearInterval(this.timer);
+    this.inTurn = false;
+    this.over = true;
+    clearTimeout(this.timer);
+    clearImmediate(this.immediate);
+    this.bell.close();
     for (const listener of this.listeners) listener.stop(true);
     this.ended();
+  }
+
+  /** The turn ends; the timer is set if the worker is to be woken earlier than it says. */
+  private end(): void {
+    if (!this.inTurn) return;
+    this.options.events.endTurn();
+    this.inTurn = false;
+    const sleepMs = Math.min(this.options.events.sleepMs(), TURN_MS);
+    if (sleepMs <= 0) this.immediate ??= setImmediate(() => this.turn());
+    else if (sleepMs < this.timerMs) this.setTimer(sleepMs);
+  }
+
+  private setTimer(ms: number): void {
+    clearTimeout(this.timer);
+    this.timerMs = ms;
+    this.timer = setTimeout(() => {
+      this.timerMs = Number.POSITIVE_INFINITY;
+      this.turn();
+    }, ms);
+  }
+
+  /** A turn in which nothing is received. */
+  private turn(): void {
+    clearImmediate(this.immediate);
+    this.immediate = undefined;
+    this.begin();
+    this.end();
+  }
+
+  /** Runs what may be called for in a turn and between two. */
+  private within(what: () => void): void {
+    const nested = this.inTurn;
+    if (!nested) this.begin();
+    what();
+    if (!nested) this.end();
   }
 
   private lost(socket: Socket<Attached>): void {
@@ -148,20 +209,37 @@ export class BunDriver implements Driver {
     if (bytes === 0 || connection.closed || socket === null || socket === undefined) return;
     const end = start + bytes;
     let at = start;
-    if (connection.backlog === null) at += Math.max(0, socket.write(source.u8.subarray(start, end)));
-    connection.bytesOut += at - start;
-    if (at < end && !connection.appendBacklog(this.options.pool, source, at, end - at))
-      this.close(connection, true);
+    if (connection.backlog === null) {
+      at += Math.max(0, socket.write(source.u8.subarray(start, end)));
+      connection.bytesOut += at - start;
+      connection.awaiting = at < end;
+    }
+    if (at < end) this.hold(connection, source, at, end - at);
   }
 
-  private drain(connection: Connection, socket: Socket<Attached>): void {
+  private hold(connection: Connection, source: Region, start: number, bytes: number): void {
+    if (!connection.appendBacklog(this.options.pool, source, start, bytes)) this.close(connection, true);
+  }
+
+  post(connection: Connection, source: Region, start: number, bytes: number): void {
+    if (bytes > 0 && !connection.closed && !connection.draining) this.hold(connection, source, start, bytes);
+  }
+
+  flush(connection: Connection): void {
+    if (!connection.awaiting) this.writable(connection);
+  }
+
+  /** The socket takes bytes again, as far as is known. */
+  private writable(connection: Connection): void {
     const { backlog } = connection;
-    if (connection.closed || backlog === null) return;
+    const socket = this.sockets[connection.slot];
+    if (connection.closed || backlog === null || socket === null || socket === undefined) return;
     const wrote = socket.write(backlog.u8.subarray(connection.backlogStart, connection.backlogEnd));
     const sent = Math.max(0, wrote);
     connection.bytesOut += sent;
     connection.backlogStart += sent;
-    if (connection.backlogBytes > 0) return;
+    connection.awaiting = connection.backlogBytes > 0;
+    if (connection.awaiting) return;
     connection.releaseBacklog(this.options.pool);
     if (connection.draining) this.close(connection, true);
   }
@@ -170,6 +248,7 @@ export class BunDriver implements Driver {
     if (connection.closed) return;
     if (!now && connection.backlogBytes > 0) {
       connection.draining = true;
+      this.flush(connection);
       return;
     }
     const socket = this.sockets[connection.slot];

@@ -2,8 +2,10 @@
 //
 // Input: what has arrived and is not a whole command yet, [0, inputEnd) of `input`; no region while there is none.
 // Output: replies are written to the worker's send region and go out from there within the turn. What the kernel does
-// not take then waits in `backlog` [backlogStart, backlogEnd), and later replies queue behind it.
-// Invariant: while backlog is not null nothing of this connection is sent from the send region.
+// not take then waits in `backlog` [backlogStart, backlogEnd), and later replies queue behind it. What is posted waits
+// there, too, until it is flushed.
+// Invariants: while backlog is not null nothing of this connection is sent from the send region; the driver is asked to
+// tell when the socket has room (`awaiting`) exactly while something was sent and not taken whole.
 // Owned by one worker. Neighbours: driver.ts moves the bytes, engine/worker/client.ts gives them meaning.
 import { copyBytes, type Region } from "../memory/region.ts";
 import type { BufferPool } from "./buffer-pool.ts";
@@ -14,6 +16,8 @@ export class Connection {
   backlog: Region | null = null;
   backlogStart = 0;
   backlogEnd = 0;
+  /** The backlog waits for room in the socket, and not only for a flush. */
+  awaiting = false;
   /** The driver's number for it, reused after it is gone. */
   slot = -1;
   /** No more is read; closes when what is queued is sent. */
@@ -54,7 +58,9 @@ export class Connection {
     if (backlog === null || this.backlogEnd + bytes > backlog.bytes) {
       const waiting = this.backlogBytes;
       const larger =
-        backlog !== null && waiting + bytes <= backlog.bytes ? backlog : pool.take((waiting + bytes) * 2);
+        backlog !== null && waiting + bytes <= backlog.bytes
+          ? backlog
+          : (pool.take((waiting + bytes) * 2) ?? pool.take(waiting + bytes));
       if (larger === null) return false;
       if (backlog !== null) {
         copyBytes(larger, 0, backlog, this.backlogStart, waiting);
@@ -81,5 +87,6 @@ export class Connection {
     this.backlog = null;
     this.backlogStart = 0;
     this.backlogEnd = 0;
+    this.awaiting = false;
   }
 }

@@ -79,6 +79,7 @@ export class EpollDriver extends BlockingDriver {
       } else if (token === Token.Wake) this.c.read(this.options.wakeFd, this.argument.address + 64, 8);
       else this.acceptAll(Token.FirstListener - token);
     }
+    this.events.endTurn();
     return true;
   }
 
@@ -109,7 +110,9 @@ export class EpollDriver extends BlockingDriver {
         if (connection.closed || (bytes < room && !hungUp)) return;
       } else {
         if (bytes === -Errno.Intr) continue;
-        if (bytes !== -Errno.Again) this.close(connection, true);
+        if (bytes === -Errno.Again) return;
+        this.flush(connection); // replies may wait behind what was posted
+        this.close(connection, true);
         return;
       }
     }
@@ -140,6 +143,10 @@ export class EpollDriver extends BlockingDriver {
 
   protected flushQueued(): void {
     // Nothing is ever queued: transmit sends at once.
+  }
+
+  protected holdQueued(): void {
+    // Nor here.
   }
 
   protected release(connection: Connection): void {

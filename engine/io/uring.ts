@@ -11,6 +11,7 @@
 // short (CQE_SKIP_SUCCESS). So when the submitting call returns, every send has either gone out whole or its completion
 // is there to be read, and the send region can start over: nothing is ever in flight between turns, and a turn is not
 // woken by its own sends. Completions of sends are read before all others of a turn, while their bytes still stand.
+// The longest wait is an argument of that call (EXT_ARG), so that a deadline set in a turn holds for the wait after it.
 // Invariants: at most one send a connection in a submission; a socket is closed only after its receive has ended.
 // On the data path: no allocation in a turn. Neighbours: blocking-driver.ts.
 import { assert } from "../memory/assert.ts";
@@ -45,6 +46,31 @@ const enum Setup {
   NoSqArray = 1 << 16,
 }
 
+const enum Enter {
+  GetEvents = 1,
+  ExtArg = 8,
+}
+
+const enum Feature {
+  At = 20, // in struct io_uring_params
+  ExtArg = 1 << 8,
+}
+
+/** Where in the argument region things lie that the kernel reads or writes. */
+const enum Argument {
+  /** The eventfd's count. */
+  Wake = 256,
+  /** struct __kernel_timespec of the pause after a failed accept. */
+  Pause = 384,
+  /** struct io_uring_getevents_arg (24 bytes), and the struct __kernel_timespec it points to. */
+  Wait = 512,
+  WaitBytes = 24,
+  WaitTime = 544,
+}
+
+/** How long accept rests after it failed, ms. */
+const PAUSE_MS = 100;
+
 const enum Sqe {
   BufferSelect = 1 << 5,
   SkipSuccess = 1 << 6,
@@ -62,7 +88,7 @@ const enum Kind {
   Receive = 2,
   Send = 3,
   Wake = 4,
-  Tick = 5,
+  Pause = 5,
   Writable = 6,
 }
 
@@ -101,7 +127,6 @@ export class UringDriver extends BlockingDriver {
   private generations = new Int32Array(1024);
   private readonly queuedEpoch: number[] = [];
   private readonly closing: (Connection | null)[] = [];
-  private readonly stalled: number[] = [];
 
   /** Throws, saying why, when the kernel does not offer what this needs. */
   constructor(
@@ -122,6 +147,10 @@ export class UringDriver extends BlockingDriver {
     if (array) fd = setup(wanted);
     if (fd < 0) throw new Error(`io_uring_setup: errno ${-fd}`);
     this.fd = fd;
+    if ((view.getUint32(Feature.At, true) & Feature.ExtArg) === 0) {
+      this.c.close(fd);
+      throw new Error("io_uring_enter takes no timeout");
+    }
     const sqEntries = view.getUint32(0, true);
     const cqEntries = view.getUint32(4, true);
     const sqArray = view.getUint32(64, true);
@@ -161,7 +190,8 @@ export class UringDriver extends BlockingDriver {
       this.armAccept(index);
     });
     this.armWake();
-    this.armTick();
+    view.setUint32(Argument.Pause + 8, PAUSE_MS * 1_000_000, true);
+    setAddress(view, Argument.Wait + 16, address + Argument.WaitTime);
   }
 
   private map(bytes: number, offset: number): Region {
@@ -224,14 +254,34 @@ export class UringDriver extends BlockingDriver {
     return index;
   }
 
-  /** Submits everything, and with `wait` sleeps until there is a completion. */
-  private enter(wait: number): void {
+  /** Submits everything and goes on at once. */
+  private enter(): void {
+    this.submitAll(0, 0, 0, 0);
+  }
+
+  /** Submits everything and sleeps until there is a completion or the worker's time is up. */
+  private enterAndWait(): void {
+    const sleepMs = this.events.sleepMs();
+    if (sleepMs <= 0) {
+      // Asking for none still runs what the kernel has put off.
+      this.submitAll(0, Enter.GetEvents, 0, 0);
+      return;
+    }
+    const { view, address } = this.argument;
+    const seconds = Math.floor(sleepMs / 1000);
+    view.setUint32(Argument.WaitTime, seconds, true);
+    view.setUint32(Argument.WaitTime + 8, Math.floor((sleepMs - seconds * 1000) * 1_000_000), true);
+    const flags = Enter.GetEvents | Enter.ExtArg;
+    this.submitAll(1, flags, address + Argument.Wait, Argument.WaitBytes);
+  }
+
+  private submitAll(wait: number, flags: number, argument: number, argumentBytes: number): void {
     const { ring } = this;
     ring[this.tailWord] = this.tail;
     this.epoch++;
     for (;;) {
       const result = outcome(
-        this.c.syscall(Sys.Enter, this.fd, this.pending, wait, wait === 0 ? 0 : 1, 0, 0),
+        this.c.syscall(Sys.Enter, this.fd, this.pending, wait, flags, argument, argumentBytes),
       );
       if (result >= 0) {
         this.pending -= result;
@@ -239,6 +289,7 @@ export class UringDriver extends BlockingDriver {
         if (this.pending > 0 && wait === 0) continue;
         return;
       }
+      if (result === -Errno.Time) return; // nothing was to be submitted, else that would be the result
       if (result === -Errno.Intr) {
         this.pending = (this.tail - ring[this.headWord]!) | 0;
         if (wait !== 0) return;
@@ -253,7 +304,7 @@ export class UringDriver extends BlockingDriver {
   /** The submission ring is full in the middle of a turn: submit, and settle failed sends while their bytes stand. */
   private flushSubmissions(): void {
     const from = this.ring[this.cqTailWord]!;
-    this.enter(0);
+    this.enter();
     this.settleSends(from, this.ring[this.cqTailWord]!);
   }
 
@@ -267,7 +318,7 @@ export class UringDriver extends BlockingDriver {
   }
 
   private step(): boolean {
-    this.enter(1);
+    this.enterAndWait();
     const { ring } = this;
     let head = ring[this.cqHeadWord]!;
     const tail = ring[this.cqTailWord]!;
@@ -286,6 +337,7 @@ export class UringDriver extends BlockingDriver {
     }
     ring[this.cqHeadWord] = head;
     this.publishBuffers();
+    this.events.endTurn();
     return true;
   }
 
@@ -341,6 +393,7 @@ export class UringDriver extends BlockingDriver {
       // nothing of ours is pending on the socket, so it can be closed at once.
       this.ended = connection;
       this.flushQueued(connection);
+      this.flush(connection); // they may wait behind what was posted
       this.close(connection, true);
       this.ended = null;
     }
@@ -355,16 +408,14 @@ export class UringDriver extends BlockingDriver {
         if (this.accepting) this.admit(result, slot < this.tcpListeners);
         else this.c.close(result);
       }
-      // Out of descriptors, say: try again at the next tick rather than at once.
+      // Out of descriptors, say: try again a little later rather than at once.
       if (!more && this.accepting) {
         if (result >= 0) this.armAccept(slot);
-        else this.stalled.push(slot);
+        else this.pauseAccept(slot);
       }
     } else if (kind === Kind.Wake) this.armWake();
-    else if (kind === Kind.Tick) {
-      this.armTick();
-      while (this.stalled.length > 0) this.armAccept(this.stalled.pop()!);
-    } else if (kind === Kind.Writable && this.generations[slot] === generation) {
+    else if (kind === Kind.Pause) this.armAccept(slot);
+    else if (kind === Kind.Writable && this.generations[slot] === generation) {
       const connection = this.connections[slot];
       if (connection !== null && connection !== undefined) this.writable(connection);
     }
@@ -377,15 +428,14 @@ export class UringDriver extends BlockingDriver {
   }
 
   private armWake(): void {
-    this.submit(Op.Read, 0, 0, this.options.wakeFd, this.argument.address + 256, 8, 0, Kind.Wake, 0);
+    const { address } = this.argument;
+    this.submit(Op.Read, 0, 0, this.options.wakeFd, address + Argument.Wake, 8, 0, Kind.Wake, 0);
   }
 
-  private armTick(): void {
-    const { view, address } = this.argument;
-    const sleepMs = this.events.sleepMs();
-    view.setUint32(512, Math.floor(sleepMs / 1000), true);
-    view.setUint32(520, (sleepMs % 1000) * 1_000_000, true);
-    this.submit(Op.Timeout, 0, 0, -1, address + 512, 1, 0, Kind.Tick, 0);
+  /** An operation and not the wait's own timeout: a busy worker never waits that long. */
+  private pauseAccept(index: number): void {
+    const { address } = this.argument;
+    this.submit(Op.Timeout, 0, 0, -1, address + Argument.Pause, 1, 0, Kind.Pause, index);
   }
 
   transmit(connection: Connection, start: number, end: number): number {
@@ -438,11 +488,17 @@ export class UringDriver extends BlockingDriver {
     this.sendNow(connection, connection.queuedStart, connection.queuedEnd);
   }
 
+  protected holdQueued(connection: Connection): void {
+    if (this.queuedEpoch[connection.slot] !== this.epoch || connection.queuedEntry < 0) return;
+    this.dropQueued(connection);
+    this.hold(connection, this.send, connection.queuedStart, connection.queuedEnd - connection.queuedStart);
+  }
+
   /** Turns the connection's send of this turn, if any, into a no-op. */
   private dropQueued(connection: Connection): void {
     if (this.queuedEpoch[connection.slot] !== this.epoch || connection.queuedEntry < 0) return;
     const at = connection.queuedEntry << 4;
-    this.entries[at] = Op.Nop;
+    this.entries[at] = Op.Nop | (Sqe.SkipSuccess << 8); // its completion would end the next wait
     this.entries[at + 7] = 0;
     this.entries[at + 8] = Kind.Ignore;
     connection.queuedEntry = -1;

@@ -1,7 +1,6 @@
 // keyspace.ts: all shards of the process, and which one a key belongs to. Shards outnumber workers four to one (one
 // worker has one), so that two workers seldom want the same lock.
 // Neighbours: shard.ts; used by engine/commands and engine/worker.
-import { need, type Region } from "../memory/region.ts";
 import { Segments } from "../memory/segments.ts";
 import type { Clock } from "./clock.ts";
 import { Shard } from "./shard.ts";
@@ -12,6 +11,8 @@ export const SHARDS_PER_WORKER = 4;
 export interface KeyspacePlan {
   readonly segmentBytes: number;
   readonly addresses: readonly number[];
+  /** Of the shards' registers. */
+  readonly registers: readonly number[];
 }
 
 export function shardCountFor(workers: number): number {
@@ -19,29 +20,31 @@ export function shardCountFor(workers: number): number {
 }
 
 export class Keyspace {
+  readonly shards: readonly Shard[];
+
   private constructor(
-    readonly shards: readonly Shard[],
+    segments: readonly Segments[],
+    registers: readonly Segments[],
     readonly plan: KeyspacePlan,
     readonly clock: Clock,
-  ) {}
+  ) {
+    const alone = segments.length === 1;
+    this.shards = segments.map((each, i) => new Shard(each, registers[i]!, clock, alone));
+  }
 
   static create(workers: number, segmentBytes: number, clock: Clock): Keyspace {
-    const segments = Array.from({ length: shardCountFor(workers) }, () => Segments.create(segmentBytes));
-    const addresses = segments.map((each) => need(each.at(0) as Region | null, "a shard").address);
-    return new Keyspace(
-      segments.map((each) => new Shard(each, clock, workers === 1)),
-      { segmentBytes, addresses },
-      clock,
-    );
+    const make = () => Array.from({ length: shardCountFor(workers) }, () => Segments.create(segmentBytes));
+    const addressOf = (segments: Segments) => segments.at(0).address;
+    const segments = make();
+    const registers = make();
+    const addresses = segments.map(addressOf);
+    const plan = { segmentBytes, addresses, registers: registers.map(addressOf) };
+    return new Keyspace(segments, registers, plan, clock);
   }
 
   static attach(plan: KeyspacePlan, clock: Clock): Keyspace {
-    const alone = plan.addresses.length === 1;
-    return new Keyspace(
-      plan.addresses.map((address) => new Shard(Segments.attach(address, plan.segmentBytes), clock, alone)),
-      plan,
-      clock,
-    );
+    const attach = (address: number) => Segments.attach(address, plan.segmentBytes);
+    return new Keyspace(plan.addresses.map(attach), plan.registers.map(attach), plan, clock);
   }
 
   /** The shard of a key by the low word of its hash: bits 20-31, which neither tag nor position use. */

@@ -15,6 +15,7 @@ import {
 } from "../memory/record.ts";
 import type { Region } from "../memory/region.ts";
 import type { Holder } from "../types/holder.ts";
+import type { Event } from "./events.ts";
 import type { Shard } from "./shard.ts";
 
 /** A collection's value from this size on gets room to spare when it grows. */
@@ -95,6 +96,11 @@ export class Place implements Holder {
   /** Tells the shard's sweep that something of the record is due at `deadlineMs`. */
   noteDue(deadlineMs: number): void {
     this.shard.noteDue(this.db, this.key, deadlineMs);
+  }
+
+  /** Tells of what happened to the key: after the change, one call an event, in Redis's order. */
+  notify(event: Event): void {
+    this.shard.notify(event, this.db, this.key);
   }
 
   /** Removes the key. */

@@ -1,8 +1,9 @@
 // shard.ts: one part of the keyspace: its segments, allocator, index and deadlines, behind one lock.
 //
-// All state lives in the segments, so every worker has a Shard object of its own over the same bytes. Whoever holds the
-// lock may call anything; with one worker nobody locks. Without the lock only `find` and the reading methods may be
-// called, with `exclusive` false, and what they said counts only if the lock's version is unchanged afterwards.
+// All state lives in the segments, the register's in its own, so every worker has a Shard object over the same bytes.
+// Whoever holds the lock may call anything; with one worker nobody locks. Without the lock only `find` and the reading
+// methods may be called, with `exclusive` false, and what they said counts only if the lock's version is unchanged
+// afterwards.
 //
 // Superblock words from Super.Shard on: 16 roots of 4 words (KeyIndex), then Field.
 // Invariants: a key past its deadline is never returned; every record with a deadline is counted in its database and
@@ -11,6 +12,7 @@
 // at the record, valid until the next change to this shard.
 // Neighbours: engine/index and engine/memory below; engine/commands calls it; engine/worker locks it.
 import { DATABASES, KeyIndex, POSITIONS, Root } from "../index/key-index.ts";
+import { Register } from "../index/register.ts";
 import { Allocator, Handle } from "../memory/allocator.ts";
 import { assert } from "../memory/assert.ts";
 import { Key } from "../memory/key.ts";
@@ -42,6 +44,7 @@ import { type Segments, Super } from "../memory/segments.ts";
 import { Hash } from "../types/hash.ts";
 import { clonePages, freePages } from "../types/pages.ts";
 import type { Clock } from "./clock.ts";
+import { Attention, Event, type EventSink } from "./events.ts";
 import { Place } from "./place.ts";
 
 export { DATABASES };
@@ -55,6 +58,10 @@ const enum Field {
   Discarded = 708,
   /** 1 when a field of some hash may have a deadline, 2 when a whole sweep since has met no leaf with one, 0 for none. */
   FieldDeadlines = 709,
+  /** Attention bits: why events of keys are told to the sink; 0 for no reason. */
+  Attention = 710,
+  /** Clients blocked in a move whose source is here and whose destination is in another shard. */
+  Movers = 711,
 }
 assert(Field.Expired === Super.Shard + DATABASES * Root.Words + 1, "the shard's fields follow its roots");
 
@@ -69,8 +76,14 @@ const hash = new Hash();
 export class Shard {
   readonly allocator: Allocator;
   readonly index: KeyIndex;
+  /** Who watches, tracks or waits for a key; Attention.Names is set while somebody does. */
+  readonly register: Register;
   private readonly superblock: Region;
   private version = 0;
+  /** How often `lock` was called by a holder: EXEC holds its shards, and what it runs may lock one of them again. */
+  private depth = 0;
+  /** Who hears of events; set by the worker. */
+  sink: EventSink | null = null;
   /** Whether this worker may change the shard now: it holds the lock, or is the only worker. */
   exclusive: boolean;
   /** The record `find` or a setter ended at: handle, region and byte offset. */
@@ -86,6 +99,7 @@ export class Shard {
 
   constructor(
     readonly segments: Segments,
+    registerSegments: Segments,
     readonly clock: Clock,
     private readonly alone: boolean,
   ) {
@@ -93,6 +107,7 @@ export class Shard {
     this.region = this.superblock;
     this.allocator = new Allocator(segments);
     this.index = new KeyIndex(this.allocator, this.superblock, Super.Shard);
+    this.register = new Register(registerSegments, this.superblock.i32, Field.Attention, Attention.Names);
     this.exclusive = alone;
     this.walkKey = new Key(this.superblock);
     this.place = new Place(this);
@@ -103,12 +118,20 @@ export class Shard {
 
   lock(): void {
     if (this.alone) return;
+    if (this.exclusive) {
+      this.depth++;
+      return;
+    }
     this.version = lock(this.superblock, Super.LockVersion);
     this.exclusive = true;
   }
 
   unlock(): void {
     if (this.alone) return;
+    if (this.depth > 0) {
+      this.depth--;
+      return;
+    }
     this.exclusive = false;
     unlock(this.superblock, Super.LockVersion, this.version);
   }
@@ -120,6 +143,33 @@ export class Shard {
 
   readValid(version: number): boolean {
     return readValid(this.superblock, Super.LockVersion, version);
+  }
+
+  // Events
+
+  /** Tells of what happened to a key, after it, under the lock. Costs one load while nobody listens. */
+  notify(event: Event, db: number, key: Key): void {
+    if (this.superblock.i32[Field.Attention] !== 0) this.sink?.keyEvent(this, event, db, key);
+  }
+
+  /** Bits of Attention. */
+  get attention(): number {
+    return this.superblock.i32[Field.Attention]!;
+  }
+
+  /** Sets or clears a bit of Attention, under the lock; Names is the register's own to set. */
+  setAttention(bit: Attention, on: boolean): void {
+    const { i32 } = this.superblock;
+    i32[Field.Attention] = on ? i32[Field.Attention]! | bit : i32[Field.Attention]! & ~bit;
+  }
+
+  /** Clients blocked in a move from a key here to one of another shard; changed under the lock. */
+  get movers(): number {
+    return this.superblock.i32[Field.Movers]!;
+  }
+
+  set movers(count: number) {
+    this.superblock.i32[Field.Movers] = count;
   }
 
   // Reading
@@ -136,7 +186,7 @@ export class Shard {
     this.at = at;
     const deadline = deadlineAt(region, at);
     if (deadline === 0 || deadline > this.clock.nowMs) return handle;
-    if (this.exclusive) this.expireFound(db, handle);
+    if (this.exclusive) this.expireFound(db, handle, key);
     return 0;
   }
 
@@ -192,9 +242,9 @@ export class Shard {
     return this.index.keys(db);
   }
 
-  /** Bytes this shard holds from the system for its data. */
+  /** Bytes this shard holds from the system for its data and its register. */
   get usedBytes(): number {
-    return this.allocator.committedBytes;
+    return this.allocator.committedBytes + this.register.usedBytes;
   }
 
   get expiredKeys(): number {
@@ -343,7 +393,8 @@ export class Shard {
 
   /** Copies the live record of `handle` in `source`, this shard or another, under `key`, replacing what is there. With
    *  `move`, the record is on its way: within one shard its pages then go along instead of being copied, and `release` is
-   *  to follow. False when memory is out. */
+   *  to follow. What is due under `key` must have been looked for before, or it goes without a word. False when memory is
+   *  out. */
   adopt(db: number, key: Key, source: Shard, handle: number, move: boolean): boolean {
     source.open(handle);
     const { region: from, at } = source;
@@ -404,7 +455,11 @@ export class Shard {
   /** Makes a whole record the key's, in place of what is there. False, and nothing changed, when memory is out. */
   private install(db: number, key: Key, created: number): boolean {
     const there = this.index.find(db, key);
-    if (there === 0) return this.index.insert(db, key, created);
+    if (there === 0) {
+      if (!this.index.insert(db, key, created)) return false;
+      this.notify(Event.New, db, key);
+      return true;
+    }
     this.open(there);
     if (this.deadline() !== 0) this.index.addDeadlines(db, -1);
     this.index.replaceFound(created);
@@ -489,11 +544,13 @@ export class Shard {
       const slot = allocator.slotBytes(handle);
       this.open(handle);
       const { region, at } = this;
-      const had = deadlineAt(region, at) !== 0;
+      const old = deadlineAt(region, at);
+      const had = old !== 0;
       if (total <= slot && total >= slot >> 1 && !hasPagesAt(region, at)) {
         // In place: the common overwrite.
         if (had !== (deadlineMs !== 0)) index.addDeadlines(db, had ? -1 : 1);
         if (deadlineMs !== 0) index.noteDeadline(deadlineMs);
+        if (had) this.notifyReplaced(db, key, old);
         if (region.u8[at + 1] === flags) {
           region.u8[at] = kind;
           setValueBytesAt(region, at, valueBytes);
@@ -508,6 +565,7 @@ export class Shard {
       this.discard(handle);
       this.open(created);
       if (had !== (deadlineMs !== 0)) index.addDeadlines(db, had ? -1 : 1);
+      if (had) this.notifyReplaced(db, key, old);
     } else {
       const created = allocator.allocate(total);
       if (created === 0) return -1;
@@ -517,6 +575,7 @@ export class Shard {
         allocator.free(created);
         return -1;
       }
+      this.notify(Event.New, db, key);
       if (deadlineMs !== 0) index.addDeadlines(db, 1);
     }
     if (deadlineMs !== 0) index.noteDeadline(deadlineMs);
@@ -529,9 +588,22 @@ export class Shard {
     this.discard(handle);
   }
 
-  private expireFound(db: number, handle: number): void {
-    this.superblock.i32[Field.Expired] = this.superblock.i32[Field.Expired]! + 1;
+  /** `key` may lie in the record that goes: then it is kept as long as the sink needs it. */
+  private expireFound(db: number, handle: number, key: Key): void {
+    this.notifyExpired(db, key);
     this.removeFound(db, handle);
+  }
+
+  private notifyExpired(db: number, key: Key): void {
+    this.superblock.i32[Field.Expired] = this.superblock.i32[Field.Expired]! + 1;
+    this.notify(Event.Expired, db, key);
+  }
+
+  /** Another record took the place of one that was due at `deadlineMs`: if it is past, the key had expired and is new. */
+  private notifyReplaced(db: number, key: Key, deadlineMs: number): void {
+    if (deadlineMs === 0 || deadlineMs > this.clock.nowMs) return;
+    this.notifyExpired(db, key);
+    this.notify(Event.New, db, key);
   }
 
   /** Exchanges two databases. */
@@ -675,7 +747,7 @@ export class Shard {
           }
           this.walkKey.set(this.region, this.keyStart(), this.keyBytes());
           if (index.find(db, this.walkKey) === handle) {
-            this.expireFound(db, handle);
+            this.expireFound(db, handle, this.walkKey);
             removed++;
           }
         }
@@ -696,11 +768,19 @@ export class Shard {
     if (!place.find(this, db, walkKey)) return 0;
     hash.open(place, this.clock.nowMs);
     const removed = hash.reap(most);
+    if (removed === 0) return 0;
+    // The record may have moved, and the key with it.
+    this.open(place.handle);
+    walkKey.set(this.region, this.keyStart(), this.keyBytes());
+    this.notify(Event.HExpired, db, walkKey);
     if (hash.count === 0) {
-      // The record may have moved, and the key with it.
-      this.open(place.handle);
-      walkKey.set(this.region, this.keyStart(), this.keyBytes());
-      this.removeHandle(db, walkKey);
+      const handle = this.index.find(db, walkKey);
+      this.open(handle);
+      if (this.deadline() !== 0) this.index.addDeadlines(db, -1);
+      this.index.removeFound(db);
+      // The key lies in the record: it is told before that goes.
+      this.notify(Event.Del, db, walkKey);
+      this.discard(handle);
     }
     return removed;
   }
@@ -720,6 +800,7 @@ export class Shard {
   /** Every invariant of every layer, O(memory): for tests. */
   check(): void {
     this.allocator.check();
+    this.register.check();
     for (let db = 0; db < DATABASES; db++) this.index.check(db);
   }
 }

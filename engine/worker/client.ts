@@ -2,6 +2,7 @@
 import type { RequestParser } from "../../protocol/request-parser.ts";
 import type { Session } from "../commands/session.ts";
 import { Connection } from "../io/connection.ts";
+import type { Waiting } from "./waiters.ts";
 
 export class Client extends Connection {
   /** Holds the state of a command that has arrived in part; null between commands. */
@@ -14,6 +15,12 @@ export class Client extends Connection {
   /** What its entry in the control region says of lastEntry and of the database. */
   shownEntry = -1;
   shownDb = 0;
+  /** How it waits; null before its first blocking command. */
+  waiting: Waiting | null = null;
+  /** Whether bytes were posted to it that the end of the turn sends. */
+  posted = false;
+  /** Since when its unsent replies are over the soft limit; 0: they are not. */
+  overSinceMs = 0;
 
   constructor(
     fd: number,

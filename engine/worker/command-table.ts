@@ -5,13 +5,38 @@ import { Scope } from "../../protocol/command-row.ts";
 import type { Row } from "../commands/call.ts";
 import { assert } from "../memory/assert.ts";
 
+/** What runs at once between MULTI and EXEC. */
+const immediate = new Set(["exec", "discard", "multi", "watch", "quit", "reset"]);
+
+/** What a RESP2 connection may send while it is subscribed. */
+const whileSubscribed = new Set([
+  "subscribe",
+  "unsubscribe",
+  "psubscribe",
+  "punsubscribe",
+  "ssubscribe",
+  "sunsubscribe",
+  "ping",
+  "quit",
+  "reset",
+]);
+
 /** A row as the dispatcher wants it: plain fields, nothing optional. */
 export class Entry {
   readonly name: Uint8Array;
   readonly arity: number;
   readonly flags: number;
   readonly scope: Scope;
+  /** Whether the dispatcher locks shards for it. */
+  readonly locks: boolean;
   readonly optimistic: boolean;
+  /** Whether it has one key, at one place. */
+  readonly oneKey: boolean;
+  readonly isExec: boolean;
+  /** Runs between MULTI and EXEC instead of being queued. */
+  readonly immediate: boolean;
+  /** May be sent by a RESP2 connection that is subscribed. */
+  readonly whileSubscribed: boolean;
   readonly handler: Row["handler"];
   readonly keysOnly: Row["keysOnly"];
   /** Key range: first argument, last (negative from the end), step; first 0: none. */
@@ -36,6 +61,7 @@ export class Entry {
     this.arity = row.arity;
     this.flags = row.flags;
     this.scope = row.scope;
+    this.locks = row.scope === Scope.Keys || row.scope === Scope.All;
     this.optimistic = row.optimistic === true;
     this.handler = row.handler;
     this.keysOnly = row.keysOnly;
@@ -54,6 +80,10 @@ export class Entry {
     if (last === undefined) this.lastKey = 0;
     else if (last.numkeys !== undefined) this.lastKey = -1;
     else this.lastKey = last.last < 0 ? last.last : last.first + last.last;
+    this.oneKey = this.keyCount === 0 && this.lastKey >= 0 && this.lastKey <= this.firstKey;
+    this.isExec = row.name === "exec";
+    this.immediate = immediate.has(row.name);
+    this.whileSubscribed = whileSubscribed.has(row.name);
     this.children = children;
   }
 }

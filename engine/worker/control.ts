@@ -26,12 +26,39 @@ export const enum Word {
   ActiveExpireOff = 8,
   StatisticsEpoch = 9,
   PeakPages = 10,
+  /** Bits of Gate: what every command has to be held against. */
+  Gate = 11,
+  /** Counts what tells two trackings, or two waits, of one client apart. */
+  Tokens = 12,
+  /** Names tracked for client-side caching, in all shards. */
+  TrackedNames = 13,
+  /** Clients in a blocking command. */
+  Blocked = 14,
+  /** Counts changes to the prefixes of broadcasting clients. */
+  PrefixVersion = 15,
+  /** notify-keyspace-events: bits of Notify. */
+  Notify = 48,
   /** f64 index: nobody runs a command before this time, ms. */
   StallUntilF64 = 16,
+  /** f64 index: commands that CLIENT PAUSE holds run again at this time, ms. */
+  PausedUntilF64 = 17,
   /** Workers that have started, and that have ended. */
   Started = 40,
   Ended = 41,
   WakeFds = 64, // one word a worker
+  /** One word a worker: how many of its clients monitor. */
+  Monitors = 512,
+  /** One word a worker: how many of its clients track by prefix. */
+  Broadcasters = 640,
+}
+
+/** Why commands are looked at more closely than by their own connection's mode. */
+export const enum Gate {
+  /** Somebody monitors. */
+  Monitored = 1 << 16,
+  /** CLIENT PAUSE holds writes, and with PausedAll everything. */
+  Paused = 1 << 17,
+  PausedAll = 1 << 18,
 }
 
 /** f64 indexes in a worker's page. */
@@ -68,17 +95,34 @@ export const enum Entry {
   KillI32 = 1,
   FdI32 = 2,
   DbI32 = 3,
-  FlagsI32 = 4, // 1 RESP3, 2 no-evict, 4 no-touch
+  FlagsI32 = 4, // ClientFlag
   LastRowI32 = 5,
   QueryI32 = 6,
   QueryFreeI32 = 7,
   OutputI32 = 8,
+  /** 1 when a key it watches was touched. */
+  DirtyI32 = 9,
+  /** Token of the command it is blocked in, 0 while it is not: who exchanges it for 0 answers it. */
+  BlockedI32 = 10,
+  /** Token of its tracking, 0 while that is off. */
+  TrackingI32 = 11,
   IdF64 = 6,
   CreatedF64 = 7,
   LastF64 = 8,
   InF64 = 9,
   OutF64 = 10,
   CommandsF64 = 11,
+  /** i32 words again. */
+  RedirectI32 = 24,
+  WatchedI32 = 25,
+  /** Commands queued since MULTI, -1 outside. */
+  QueuedI32 = 26,
+  ChannelsI32 = 27,
+  PatternsI32 = 28,
+  ShardChannelsI32 = 29,
+  TransactionBytesI32 = 30,
+  /** Byte offset of the entry of whom RedirectI32 names. */
+  RedirectEntryI32 = 31,
   Text = 128, // from this byte: fields of a length byte and text
   AddressText = 128,
   LocalText = 192,
@@ -86,6 +130,14 @@ export const enum Entry {
   LibraryText = 512,
   VersionText = 768,
   Bytes = 1024,
+}
+
+/** Bits of Entry.FlagsI32; from ModeShift on those of the session's mode. */
+export const enum ClientFlag {
+  Resp3 = 1,
+  NoEvict = 2,
+  NoTouch = 4,
+  ModeShift = 4,
 }
 
 const SETTINGS_AT = 4096;
@@ -140,6 +192,63 @@ export class Control {
 
   set stallUntilMs(value: number) {
     this.region.f64[Word.StallUntilF64] = value;
+  }
+
+  /** Until when CLIENT PAUSE holds commands, ms since the epoch. */
+  get pausedUntilMs(): number {
+    return this.region.f64[Word.PausedUntilF64]!;
+  }
+
+  set pausedUntilMs(value: number) {
+    this.region.f64[Word.PausedUntilF64] = value;
+  }
+
+  setGate(bits: number): void {
+    Atomics.or(this.region.i32, Word.Gate, bits);
+  }
+
+  clearGate(bits: number): void {
+    Atomics.and(this.region.i32, Word.Gate, ~bits);
+  }
+
+  /** The worker that a client's entry belongs to. */
+  workerOf(entry: number): number {
+    const { workers, clientsPerWorker } = this.plan;
+    return Math.floor((entry - PAGES_AT - workers * PAGE_BYTES) / (clientsPerWorker * Entry.Bytes));
+  }
+
+  /** A number that tells two trackings, or two waits, of one client apart: never 0. */
+  token(): number {
+    for (;;) {
+      const token = (this.add(Word.Tokens, 1) + 1) | 0;
+      if (token !== 0) return token;
+    }
+  }
+
+  idOf(entry: number): number {
+    return this.region.f64[(entry >> 3) + Entry.IdF64]!;
+  }
+
+  /** Whether the entry is that of the connection of this id. */
+  isClient(entry: number, id: number): boolean {
+    return entry !== 0 && this.region.i32[(entry >> 2) + Entry.StateI32] === 1 && this.idOf(entry) === id;
+  }
+
+  /** The entry of the connection of this id, 0 when there is none. O(connections). */
+  findClient(id: number): number {
+    for (let worker = 0; worker < this.plan.workers; worker++) {
+      const used = this.region.f64[this.pageOf(worker) + Figure.Entries]!;
+      for (let index = 0; index < used; index++) {
+        const entry = this.entryOf(worker, index);
+        if (this.isClient(entry, id)) return entry;
+      }
+    }
+    return 0;
+  }
+
+  /** Number of a client's entry among those of a worker. */
+  indexOf(entry: number, worker: number): number {
+    return (entry - this.entryOf(worker, 0)) / Entry.Bytes;
   }
 
   /** f64 index of a worker's page. */

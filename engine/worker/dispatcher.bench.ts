@@ -1,6 +1,7 @@
 // dispatcher.bench.ts: parse, route, execute and reply without a socket: what of a command is ours and not the kernel's.
 import { encodeCommands } from "../../protocol/request-encoder.ts";
 import { bench } from "../../scripts/bench/bench.ts";
+import { quietHost, quietHub } from "../../tests/support/quiet-host.ts";
 import { Call } from "../commands/call.ts";
 import { allCommands } from "../commands/index.ts";
 import { Reply } from "../commands/reply.ts";
@@ -20,8 +21,9 @@ function measure(make: (key: string) => string[], keys: number, rounds: number, 
   const reply = new Reply(send, send.bytes);
   const entries: Entry[] = [];
   const table = CommandTable.of(allCommands, entries);
-  const call = new Call(input, reply, keyspace, {} as Server);
+  const call = new Call(input, reply, keyspace, {} as Server, quietHub);
   const host = {
+    ...quietHost(keyspace, call),
     memoryFull: false,
     checkMemory: () => false,
     failed(_: Entry, error: unknown) {

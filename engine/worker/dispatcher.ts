@@ -1,21 +1,31 @@
 // dispatcher.ts: from bytes to replies: parses requests, finds rows, checks them, locks what a command needs, runs it.
 //
-// Order of checks as in Redis: unknown command, arity, memory, run. Every reply is complete or, when its connection is
-// to be closed for its size, absent. A handler that throws has met a bug or a torn read: torn reads are repeated under
+// Order of checks as in Redis: unknown command, arity, memory, what the connection may send, pause, queue, run. A
+// connection with nothing special about it (Session.mode, Gate) pays one test for all of that. Every reply is complete or,
+// when its connection is to be closed for its size, absent. A handler that throws has met a bug or a torn read: torn reads are repeated under
 // the lock; a bug is logged, answered as an internal error, and its locks are released.
 // On the data path: no allocation, no string, no closure but in the cold branches. Neighbours: worker.ts calls `run`.
 import { Flag, Scope } from "../../protocol/command-row.ts";
-import { Errors, unknownCommand, unknownSubcommand, wrongArity } from "../../protocol/errors.ts";
+import {
+  Errors,
+  execAbort,
+  subscribedOnly,
+  unknownCommand,
+  unknownSubcommand,
+  wrongArity,
+} from "../../protocol/errors.ts";
 import { Parsed, RequestParser } from "../../protocol/request-parser.ts";
 import type { Call } from "../commands/call.ts";
-import { ReplyMode } from "../commands/session.ts";
+import { Mode, ReplyMode, Suspended } from "../commands/session.ts";
 import { LookAhead } from "../index/key-index.ts";
 import { hashBytes, hashHigh, hashLow } from "../memory/hash.ts";
 import type { Region } from "../memory/region.ts";
+import { Attention } from "../shard/events.ts";
 import type { Keyspace } from "../shard/keyspace.ts";
-import { parseInteger } from "../types/integer.ts";
 import type { Client } from "./client.ts";
 import type { CommandTable, Entry } from "./command-table.ts";
+import { Gate, Word } from "./control.ts";
+import type { Locks } from "./locks.ts";
 
 const OPTIMISTIC_TRIES = 3;
 
@@ -25,6 +35,25 @@ const AHEAD = 16;
 
 /** What the dispatcher asks of its worker. */
 export interface DispatchHost {
+  /** The words all workers share (Word): Gate is looked at before every command. */
+  readonly words: Int32Array;
+  readonly locks: Locks;
+  /** Clients that wait for keys: `ready` is not 0 when some of these have something now. */
+  readonly waiters: { readonly ready: number; serve(): void };
+  /** Queues the command in the call for EXEC. False when there is no memory for it. */
+  queue(client: Client, entry: Entry): boolean;
+  /** Whether EXEC of what the client has queued needs memory. */
+  queueNeedsMemory(client: Client): boolean;
+  /** EXEC is refused: the transaction is over. */
+  abandon(client: Client): void;
+  /** A client that tracks what it reads is about to read the keys of the command in the call; their shards are locked. */
+  tracked(client: Client, entry: Entry): void;
+  /** A command of a client that tracks is done. */
+  trackedDone(client: Client, entry: Entry): void;
+  /** The command in the call has run, and somebody monitors. */
+  monitored(client: Client, entry: Entry): void;
+  /** Takes what has come for this worker's clients. */
+  drainMail(): void;
   /** Whether `maxmemory` was reached when the turn began; checkMemory looks again. */
   readonly memoryFull: boolean;
   checkMemory(): boolean;
@@ -46,8 +75,15 @@ export class Dispatcher {
   readonly calls: Float64Array;
   readRetries = 0;
   private readonly alone: boolean;
-  private readonly marks: Int32Array;
-  /** First byte that `run` still needs when it returns, and the parser that stopped there. */
+  private readonly words: Int32Array;
+  private readonly locks: Locks;
+  private readonly waiters: DispatchHost["waiters"];
+  /** Where each command of the batch ends. */
+  private readonly ends = new Int32Array(AHEAD);
+  /** The command that made its connection wait before it ran, to be kept and run again; null: none did. */
+  held: RequestParser | null = null;
+  /** First byte that `run` still needs when it returns, and the parser that stopped there; of a connection that has to
+   *  wait (Session.suspended) all is unread from there on. */
   begin = 0;
   stopped: RequestParser;
   private readonly ahead = Array.from({ length: AHEAD }, () => new RequestParser());
@@ -68,7 +104,9 @@ export class Dispatcher {
   ) {
     this.calls = new Float64Array(rows * 3);
     this.alone = keyspace.shards.length === 1;
-    this.marks = new Int32Array(keyspace.shards.length);
+    this.words = host.words;
+    this.locks = host.locks;
+    this.waiters = host.waiters;
     this.batch = [...this.ahead, this.ahead[0]!]; // one more: where reading stopped
     this.stopped = this.ahead[0]!;
   }
@@ -101,9 +139,13 @@ export class Dispatcher {
         this.batch[count] = parser;
         if (outcome < 0) break;
         at = outcome;
+        const read = parser;
         parser = null;
-        if (this.batch[count]!.argc > 0) count++;
-        else if (this.batch[count] === held) held = null;
+        if (read.argc > 0) {
+          this.ends[count++] = at;
+          // What follows an inline line may have to be read again, and reading one may change it.
+          if (read.inline) break;
+        } else if (read === held) held = null;
       }
       if (count > 1) this.fetch(count);
       // Run it.
@@ -114,13 +156,21 @@ export class Dispatcher {
         call.length = ready.length;
         const before = reply.at;
         this.execute(client, count > 1 ? i : -1);
-        if (session.replyMode !== ReplyMode.On) this.applyReplyMode(client, before);
+        // A command that has to wait has its reply, or none, later.
+        if (session.replyMode !== ReplyMode.On && session.suspended === Suspended.No)
+          this.applyReplyMode(client, before);
+        if ((session.mode & Mode.Receives) !== 0) this.host.drainMail();
         if (session.closing || client.closed) {
           this.begin = end;
           this.stopped = ready;
           return;
         }
         if (reply.at - reply.begin > SPILL_BYTES) this.host.handOver(client);
+        if (session.suspended !== Suspended.No) {
+          this.begin = this.ends[i]!;
+          this.held = session.suspended === Suspended.Paused ? ready : null;
+          return;
+        }
       }
       if (outcome < 0) {
         const last = this.batch[count]!;
@@ -209,7 +259,7 @@ export class Dispatcher {
     if (entry.children !== null && call.argc > 1) {
       const child = entry.children.find(call.input.u8, call.start[1]!, call.length[1]!);
       if (child === null) {
-        this.reject(entry, unknownSubcommand(call.text(1), entry.row.name));
+        this.reject(client, entry, unknownSubcommand(call.text(1), entry.row.name));
         return;
       }
       entry = child;
@@ -219,14 +269,17 @@ export class Dispatcher {
       entry.handler === undefined ||
       (entry.arity > 0 ? call.argc !== entry.arity : call.argc < -entry.arity)
     ) {
-      this.reject(entry, wrongArity(entry.row.name));
+      this.reject(client, entry, wrongArity(entry.row.name));
       return;
     }
     // A command before this one in its pipeline may have made room.
     if ((entry.flags & Flag.DenyOom) !== 0 && this.host.memoryFull && this.host.checkMemory()) {
-      this.reject(entry, Errors.outOfMemory);
+      this.reject(client, entry, Errors.outOfMemory);
       return;
     }
+    const gate = this.words[Word.Gate]!;
+    const special = client.session.mode | gate;
+    if (special !== 0 && this.intercepted(client, entry, gate)) return;
     call.row = entry.row;
     const from = reply.at;
     if (fetched >= 0 && entry.firstKey > 0 && entry.firstKey < call.argc && this.entries[fetched] === entry)
@@ -234,9 +287,20 @@ export class Dispatcher {
     // What large strings may be sent straight from: shards that are this worker's for the time of the call, by a
     // connection that hears its replies.
     reply.direct = client.session.replyMode === ReplyMode.On && (this.alone || !entry.optimistic);
-    if (this.alone || entry.scope === Scope.None) this.invoke(entry, from);
+    if (special !== 0 && (client.session.mode & Mode.Tracking) !== 0) this.invokeTracked(client, entry, from);
+    else if (this.alone) {
+      this.invoke(entry, from);
+      if (this.waiters.ready !== 0) this.waiters.serve();
+    } else if (!entry.locks) this.invoke(entry, from);
     else if (entry.optimistic) this.readOptimistic(entry, from);
     else this.lockAndInvoke(entry, from);
+    this.count(entry, from);
+    if (special !== 0) this.ran(client, entry, gate);
+  }
+
+  /** Counts a command that has run. */
+  private count(entry: Entry, from: number): void {
+    const { reply } = this.call;
     const count = entry.index * 3;
     this.calls[count] = this.calls[count]! + 1; // afterwards: a command does not see itself in the figures
     if (reply.at > from && reply.u8[from] === 45 && reply.begin <= from) {
@@ -245,13 +309,111 @@ export class Dispatcher {
     }
   }
 
-  private reject(entry: Entry, text: string): void {
+  /** Refuses a command before it runs: it makes a transaction fail later, and is its end when it is EXEC. */
+  private reject(client: Client, entry: Entry, text: string): void {
     const count = entry.index * 3 + 2;
     this.calls[count] = this.calls[count]! + 1;
     const { reply } = this.call;
     const from = reply.at;
-    reply.error(text);
+    if (entry.isExec) {
+      this.host.abandon(client);
+      reply.error(execAbort(text));
+    } else {
+      this.doom(client);
+      reply.error(text);
+    }
     this.host.countError(entry, from);
+  }
+
+  private doom(client: Client): void {
+    if ((client.session.mode & Mode.Multi) !== 0) client.session.transaction!.doomed = true;
+  }
+
+  // Connections that something is special about
+
+  /** Whether the command in `call` is not to run now: it was refused, queued, or has to wait. */
+  private intercepted(client: Client, entry: Entry, gate: number): boolean {
+    const { session } = client;
+    const { mode } = session;
+    const multi = (mode & Mode.Multi) !== 0;
+    if (multi && (entry.flags & Flag.NoMulti) !== 0) {
+      this.reject(client, entry, Errors.notInTransaction);
+      return true;
+    }
+    if (
+      entry.isExec &&
+      this.host.memoryFull &&
+      this.host.queueNeedsMemory(client) &&
+      this.host.checkMemory()
+    ) {
+      this.reject(client, entry, Errors.outOfMemory);
+      return true;
+    }
+    if ((mode & Mode.Subscribed) !== 0 && !session.resp3 && !entry.whileSubscribed) {
+      this.reject(client, entry, subscribedOnly(entry.row.name));
+      return true;
+    }
+    if ((gate & (Gate.Paused | Gate.PausedAll)) !== 0 && this.waits(client, entry, gate)) return true;
+    if (!multi || entry.immediate) return false;
+    if (this.host.queue(client, entry)) this.call.reply.simple("QUEUED");
+    else this.reject(client, entry, Errors.outOfMemory);
+    return true;
+  }
+
+  /** Whether CLIENT PAUSE holds the command: then it is kept, to run when the pause is over. */
+  private waits(client: Client, entry: Entry, gate: number): boolean {
+    if ((gate & Gate.PausedAll) === 0) {
+      const { transaction } = client.session;
+      const flags = entry.isExec && transaction !== null ? transaction.flags : entry.flags;
+      if ((flags & (Flag.Write | Flag.MayReplicate)) === 0) return false;
+    }
+    client.session.suspended = Suspended.Paused;
+    this.commands--;
+    client.session.commands--;
+    return true;
+  }
+
+  /** Runs a command of a client that tracks keys: what it reads is remembered before anybody can change it. */
+  private invokeTracked(client: Client, entry: Entry, from: number): void {
+    const { locks } = this;
+    if (!this.alone && entry.locks) {
+      locks.mark(entry, false);
+      locks.lock();
+    }
+    if ((entry.flags & Flag.ReadOnly) !== 0) this.host.tracked(client, entry);
+    this.invoke(entry, from);
+    if (this.waiters.ready !== 0) this.waiters.serve();
+    if (!this.alone && entry.locks) locks.unlock();
+  }
+
+  /** A command has run of a connection, or before others, that something is special about. */
+  private ran(client: Client, entry: Entry, gate: number): void {
+    if ((gate & Gate.Monitored) !== 0) this.host.monitored(client, entry);
+    if ((client.session.mode & Mode.Tracking) !== 0) this.host.trackedDone(client, entry);
+  }
+
+  /** Runs a queued command, in the call, for EXEC, which holds its locks. */
+  runQueued(client: Client, entry: Entry): void {
+    const { call } = this;
+    const { reply } = call;
+    const { session } = client;
+    this.commands++;
+    session.commands++;
+    call.row = entry.row;
+    const from = reply.at;
+    reply.direct = session.replyMode === ReplyMode.On;
+    const tracking = (session.mode & Mode.Tracking) !== 0;
+    if (tracking && (entry.flags & Flag.ReadOnly) !== 0) this.host.tracked(client, entry);
+    this.invoke(entry, from);
+    this.count(entry, from);
+    const gate = this.words[Word.Gate]!;
+    if ((gate & Gate.Monitored) !== 0) this.host.monitored(client, entry);
+    if (reply.at - reply.begin > SPILL_BYTES && session.replyMode === ReplyMode.On)
+      this.host.handOver(client);
+  }
+
+  serveWaiting(): void {
+    if (this.waiters.ready !== 0) this.waiters.serve();
   }
 
   private invoke(entry: Entry, from: number): void {
@@ -266,7 +428,7 @@ export class Dispatcher {
     const { reply } = this.call;
     this.host.failed(entry, error);
     reply.at = Math.max(from, reply.begin);
-    reply.error("ERR internal error");
+    reply.error(Errors.internal);
   }
 
   /** Reads without the lock, and again with it when somebody wrote meanwhile. */
@@ -274,7 +436,9 @@ export class Dispatcher {
     const { call } = this;
     const shard = call.locateFor(entry.firstKey);
     const { hits, misses } = call;
-    for (let tries = 0; tries < OPTIMISTIC_TRIES; tries++) {
+    // A miss that is to be told of is told once: under the lock.
+    const most = (shard.attention & Attention.Misses) === 0 ? OPTIMISTIC_TRIES : 0;
+    for (let tries = 0; tries < most; tries++) {
       const version = shard.readBegin();
       if (version !== -1) {
         try {
@@ -300,55 +464,28 @@ export class Dispatcher {
   }
 
   private lockAndInvoke(entry: Entry, from: number): void {
-    const { call, keyspace } = this;
-    if (entry.scope === Scope.All && (entry.keysOnly === undefined || !entry.keysOnly(call))) {
-      keyspace.lockAll();
-      this.invoke(entry, from);
-      keyspace.unlockAll();
-      return;
-    }
-    const last = entry.lastKey < 0 ? call.argc + entry.lastKey : entry.lastKey;
-    if (last <= entry.firstKey) {
+    const { call, locks, waiters } = this;
+    if (entry.scope === Scope.Keys && entry.oneKey) {
       const shard = call.locateFor(entry.firstKey);
       shard.lock();
-      this.invoke(entry, from);
-      shard.unlock();
-      return;
-    }
-    // Several keys: their shards, each once, in ascending order, so that no two workers wait for each other.
-    const { marks } = this;
-    const { shards } = keyspace;
-    if (entry.keyCount > 0) this.markCounted(entry);
-    else for (let i = entry.firstKey; i <= last; i += entry.keyStep) this.mark(i);
-    for (let i = 0; i < shards.length; i++) if (marks[i] === 1) shards[i]!.lock();
-    this.invoke(entry, from);
-    for (let i = 0; i < shards.length; i++)
-      if (marks[i] === 1) {
-        shards[i]!.unlock();
-        marks[i] = 0;
+      if (shard.movers === 0 || (entry.flags & Flag.Write) === 0) {
+        this.invoke(entry, from);
+        if (waiters.ready !== 0) waiters.serve();
+        shard.unlock();
+        return;
       }
-  }
-
-  /** Marks the shard of the key in argument `i`. */
-  private mark(i: number): void {
-    const { call } = this;
-    call.locate(i);
-    this.marks[this.keyspace.numberOf(call.key.low)] = 1;
-  }
-
-  /** Marks the shards of the first key and of as many as the arguments tell; of all there can be where they tell no
-   *  such number, which the handler will refuse. */
-  private markCounted(entry: Entry): void {
-    const { call } = this;
-    const count = parseInteger(call.input.u8, call.start[entry.keyCount]!, call.length[entry.keyCount]!);
-    const told = entry.countedKey + count * entry.keyStep;
-    const end = count >= 0 && told < call.argc ? told : call.argc;
-    if (entry.firstKey < entry.countedKey) this.mark(entry.firstKey);
-    for (let i = entry.countedKey; i < end; i += entry.keyStep) this.mark(i);
+      shard.unlock(); // Locks sees the same, and takes all
+    }
+    locks.mark(entry, false);
+    locks.lock();
+    this.invoke(entry, from);
+    if (waiters.ready !== 0) waiters.serve();
+    locks.unlock();
   }
 
   private unknown(client: Client): void {
     const { call } = this;
+    this.doom(client);
     const name = call.text(0);
     const lower = name.toLowerCase();
     if (lower === "post" || lower === "host:") {

@@ -11,6 +11,7 @@ const nobody: Events = {
   sleepMs: () => 1000,
   accepted: () => null,
   received: () => {},
+  endTurn: () => {},
   closed: () => {},
 };
 

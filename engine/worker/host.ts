@@ -14,6 +14,8 @@ import { Clock } from "../shard/clock.ts";
 import { Keyspace } from "../shard/keyspace.ts";
 import { Control, Word } from "./control.ts";
 import { probeEpoll, probeUring } from "./drivers.ts";
+import { Exchange } from "./exchange.ts";
+import { Mail } from "./inbox.ts";
 import { logLine, setLogLevel } from "./log.ts";
 import type { WorkerPlan } from "./plan.ts";
 
@@ -152,6 +154,8 @@ export async function start(settings: Settings, configFile: string, version: str
     wakeFds.push(fd);
     control.setWord(Word.WakeFds + worker, fd);
   }
+  const mail = Mail.create(workers, wakeFds);
+  const exchange = Exchange.create(workers, SEGMENT_BYTES);
   const runId = Buffer.from(crypto.getRandomValues(new Uint8Array(20))).toString("hex");
   const built = import.meta.url.startsWith("file:///$bunfs/");
   // In the executable a relative path would be looked up in the working directory; see scripts/build.ts.
@@ -163,6 +167,8 @@ export async function start(settings: Settings, configFile: string, version: str
       workers,
       keyspace: keyspace.plan,
       control: control.plan,
+      mail,
+      exchange,
       hashSeed: [seed[0]!, seed[1]!],
       driver,
       driverReason: reason,

@@ -2,12 +2,16 @@
 import type { BunAddress } from "../io/bun.ts";
 import type { KeyspacePlan } from "../shard/keyspace.ts";
 import type { ControlPlan } from "./control.ts";
+import type { ExchangePlan } from "./exchange.ts";
+import type { MailPlan } from "./inbox.ts";
 
 export interface WorkerPlan {
   readonly index: number;
   readonly workers: number;
   readonly keyspace: KeyspacePlan;
   readonly control: ControlPlan;
+  readonly mail: MailPlan;
+  readonly exchange: ExchangePlan;
   readonly hashSeed: readonly [number, number];
   readonly driver: "uring" | "epoll" | "bun";
   readonly driverReason: string;

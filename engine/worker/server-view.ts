@@ -4,9 +4,9 @@ import { readdirSync, readFileSync } from "node:fs";
 import type { Row } from "../commands/call.ts";
 import { allCommands } from "../commands/index.ts";
 import type { ClientView, Server, Totals } from "../commands/server.ts";
-import type { Session } from "../commands/session.ts";
+import { Mode, type Session } from "../commands/session.ts";
 import { Settings } from "../config/settings.ts";
-import { Entry as ClientEntry, Figure, Word } from "./control.ts";
+import { Entry as ClientEntry, ClientFlag, Figure, Gate, Word } from "./control.ts";
 import { resident } from "./resident.ts";
 import type { Worker } from "./worker.ts";
 
@@ -115,13 +115,16 @@ export class ServerView implements Server {
       clientBytes: control.sum(Figure.BufferBytes),
       heapBytes: control.sum(Figure.HeapBytes),
       collectorSeconds: collectorSeconds(),
+      blocked: control.word(Word.Blocked),
+      ...this.specialClients(),
+      trackedNames: control.word(Word.TrackedNames),
     };
   }
 
   usedBytes(): number {
-    const used = this.owner.keyspace.usedBytes + this.owner.control.sum(Figure.BufferBytes);
+    const { control, keyspace, exchange } = this.owner;
+    const used = keyspace.usedBytes + exchange.usedBytes + control.sum(Figure.BufferBytes);
     const pages = Math.ceil(used / 4096);
-    const { control } = this.owner;
     if (pages > control.word(Word.PeakPages)) control.setWord(Word.PeakPages, pages);
     return used;
   }
@@ -165,6 +168,21 @@ export class ServerView implements Server {
     return views.sort((a, b) => a.id - b.id);
   }
 
+  /** How many clients do what few do. */
+  private specialClients() {
+    let trackingClients = 0;
+    let subscribedClients = 0;
+    let watchingClients = 0;
+    let watchedKeys = 0;
+    for (const client of this.clients()) {
+      if (client.tracking) trackingClients++;
+      if (client.channels + client.patterns + client.shardChannels > 0) subscribedClients++;
+      if (client.watched > 0) watchingClients++;
+      watchedKeys += client.watched;
+    }
+    return { trackingClients, subscribedClients, watchingClients, watchedKeys };
+  }
+
   /** Entries of a worker that are or were in use; those beyond were never touched. */
   private entriesUsed(worker: number): number {
     const { control } = this.owner;
@@ -192,6 +210,7 @@ export class ServerView implements Server {
     const word = entry >> 2;
     const number = entry >> 3;
     const flags = i32[word + ClientEntry.FlagsI32]!;
+    const mode = flags >> ClientFlag.ModeShift;
     const last = i32[word + ClientEntry.LastRowI32]!;
     return {
       id: f64[number + ClientEntry.IdF64]!,
@@ -202,12 +221,25 @@ export class ServerView implements Server {
       createdMs: f64[number + ClientEntry.CreatedF64]!,
       lastMs: f64[number + ClientEntry.LastF64]!,
       db: i32[word + ClientEntry.DbI32]!,
-      resp: (flags & 1) !== 0 ? 3 : 2,
+      resp: (flags & ClientFlag.Resp3) !== 0 ? 3 : 2,
       lastCommand: last < 0 ? "NULL" : this.owner.entries[last]!.row.name,
       libraryName: control.readText(entry + ClientEntry.LibraryText),
       libraryVersion: control.readText(entry + ClientEntry.VersionText),
-      noEvict: (flags & 2) !== 0,
-      noTouch: (flags & 4) !== 0,
+      noEvict: (flags & ClientFlag.NoEvict) !== 0,
+      noTouch: (flags & ClientFlag.NoTouch) !== 0,
+      monitor: (mode & Mode.Monitor) !== 0,
+      blocked: i32[word + ClientEntry.BlockedI32] !== 0,
+      tracking: (mode & Mode.Tracking) !== 0,
+      brokenRedirect: (mode & Mode.BrokenRedirect) !== 0,
+      broadcast: (mode & Mode.Broadcast) !== 0,
+      dirty: i32[word + ClientEntry.DirtyI32] !== 0,
+      channels: i32[word + ClientEntry.ChannelsI32]!,
+      patterns: i32[word + ClientEntry.PatternsI32]!,
+      shardChannels: i32[word + ClientEntry.ShardChannelsI32]!,
+      queued: i32[word + ClientEntry.QueuedI32]!,
+      watched: i32[word + ClientEntry.WatchedI32]!,
+      transactionBytes: i32[word + ClientEntry.TransactionBytesI32]!,
+      redirect: (mode & Mode.Tracking) === 0 ? -1 : i32[word + ClientEntry.RedirectI32]!,
       queryBytes: i32[word + ClientEntry.QueryI32]!,
       queryFreeBytes: i32[word + ClientEntry.QueryFreeI32]!,
       outputBytes: i32[word + ClientEntry.OutputI32]!,
@@ -224,7 +256,7 @@ export class ServerView implements Server {
   }
 
   kill(ids: readonly number[], self: Session): number {
-    const { control, plan } = this.owner;
+    const { control, plan, waiters } = this.owner;
     const wanted = new Set(ids);
     let found = 0;
     let others = false;
@@ -238,11 +270,34 @@ export class ServerView implements Server {
         if (id === self.id) self.closing = true;
         else {
           Atomics.store(control.region.i32, (entry >> 2) + ClientEntry.KillI32, id);
+          waiters.revoke(entry, id); // nobody serves it any more
           others = true;
         }
       }
     if (others) this.owner.order();
     return found;
+  }
+
+  unblock(id: number, failed: boolean): boolean {
+    const entry = this.owner.control.findClient(id);
+    return entry !== 0 && this.isLive(entry) && this.owner.waiters.unblock(entry, id, failed);
+  }
+
+  pause(untilMs: number, all: boolean): void {
+    const { control } = this.owner;
+    control.pausedUntilMs = untilMs;
+    if (!all) control.clearGate(Gate.PausedAll);
+    control.setGate(all ? Gate.Paused | Gate.PausedAll : Gate.Paused);
+    this.owner.order();
+  }
+
+  unpause(): void {
+    this.owner.control.clearGate(Gate.Paused | Gate.PausedAll);
+    this.owner.order();
+  }
+
+  monitor(session: Session): void {
+    this.owner.monitors.add(this.owner.clientOf(session)!);
   }
 
   shutdown(): void {

@@ -1,18 +1,21 @@
 // worker.ts: one core's loop: takes what the driver receives, runs it, hands back the replies; between turns it hears
 // what other workers ordered and does its share of the background work.
 //
-// States of a connection here: open; closing (its replies go out, nothing more is read); closed.
+// States of a connection here: open; suspended (it is in a blocking command or paused: what it sends is kept); closing (its
+// replies go out, nothing more is read); closed.
 // Invariants: input of a connection that is not a whole command lies at the front of its input region; the send region
-// starts over every turn.
+// starts over every turn; connections are resumed between the commands of others, never within.
 // On the data path: `received` and `turn` allocate nothing; `accepted`, `closed` and orders may.
 // Neighbours: dispatcher.ts below, engine/io behind the seam, server-view.ts answers the handlers' questions.
 import { heapSize } from "bun:jsc";
+import { Flag } from "../../protocol/command-row.ts";
 import { Errors } from "../../protocol/errors.ts";
 import { RequestParser } from "../../protocol/request-parser.ts";
 import { Call } from "../commands/call.ts";
 import { allCommands } from "../commands/index.ts";
+import { Space } from "../commands/pubsub.ts";
 import { type DirectSink, Reply } from "../commands/reply.ts";
-import { ReplyMode, Session } from "../commands/session.ts";
+import { Mode, ReplyMode, Session, Suspended } from "../commands/session.ts";
 import { Settings } from "../config/settings.ts";
 import { BufferPool } from "../io/buffer-pool.ts";
 import { BunDriver } from "../io/bun.ts";
@@ -25,16 +28,29 @@ import { seedHash } from "../memory/hash.ts";
 import { lockWaits } from "../memory/lock.ts";
 import { copyBytes, need, Region, viewedBytes } from "../memory/region.ts";
 import { Clock } from "../shard/clock.ts";
+import { notifyFlags } from "../shard/events.ts";
 import { Keyspace } from "../shard/keyspace.ts";
+import { writeLatin1 } from "../types/integer.ts";
 import { limits } from "../types/limits.ts";
 import { Client } from "./client.ts";
 import { CommandTable, type Entry } from "./command-table.ts";
-import { Entry as ClientEntry, Control, ERRORS_MAX, Figure, Word } from "./control.ts";
+import { Entry as ClientEntry, ClientFlag, Control, ERRORS_MAX, Figure, Gate, Word } from "./control.ts";
 import { Dispatcher, type DispatchHost } from "./dispatcher.ts";
+import { Exchange } from "./exchange.ts";
+import { WorkerHub } from "./hub.ts";
+import { Mail, Message } from "./inbox.ts";
+import { Unblock } from "./interests.ts";
+import { Locks } from "./locks.ts";
 import { logLine } from "./log.ts";
+import { Monitors } from "./monitors.ts";
 import type { WorkerPlan } from "./plan.ts";
+import { Pushes } from "./pushes.ts";
 import { collectGarbage } from "./resident.ts";
 import { ServerView } from "./server-view.ts";
+import { Signals } from "./signals.ts";
+import { Tracker } from "./tracker.ts";
+import { Transactions } from "./transactions.ts";
+import { Waiters } from "./waiters.ts";
 
 const SEND_BYTES = 2 ** 30;
 /** The send region gives pages beyond this back after a turn that used more. */
@@ -61,10 +77,23 @@ export class Worker implements Events, DispatchHost, DirectSink {
   readonly errorCounts = new Map<string, number>();
   readonly dispatcher: Dispatcher;
   readonly driver: Driver;
+  readonly words: Int32Array;
+  readonly locks: Locks;
+  readonly mail: Mail;
+  readonly pushes: Pushes;
+  readonly waiters: Waiters;
+  readonly exchange: Exchange;
+  readonly tracker: Tracker;
+  readonly transactions: Transactions;
+  readonly signals: Signals;
+  readonly monitors: Monitors;
   settings: Settings;
   memoryFull = false;
-  /** The connection whose bytes are being run. */
-  private current: Client | null = null;
+  /** Connections by the number of their entry in the control region. */
+  private readonly byEntry: (Client | null)[] = [];
+  /** Connections that had to wait and may go on, and those that CLIENT PAUSE holds. */
+  private readonly resumable: Client[] = [];
+  private readonly paused: Client[] = [];
   private readonly call: Call;
   private readonly reply: Reply;
   private readonly spareParsers: RequestParser[] = [];
@@ -85,6 +114,9 @@ export class Worker implements Events, DispatchHost, DirectSink {
   private turns = 0;
   private lastReceivedMs = 0;
   private sleep = TICK_MS;
+  /** Something has come since the turn ended: there is no sleep before the next. */
+  private awake = false;
+  private notify = 0;
   private sendHigh = 0;
   private stopping = false;
   private stopDeadlineMs = 0;
@@ -108,14 +140,33 @@ export class Worker implements Events, DispatchHost, DirectSink {
     this.page = this.control.pageOf(plan.index);
     this.settingsVersion = this.control.word(Word.SettingsVersion);
     this.settings = Settings.from(JSON.parse(this.control.readSettings()));
-    this.applySettings();
     const send = need(Region.private(SEND_BYTES), "the send region");
     this.reply = new Reply(send, SEND_BYTES);
     this.reply.sink = this;
     const table = CommandTable.of(allCommands, this.entries);
-    this.call = new Call(send, this.reply, this.keyspace, new ServerView(this));
-    this.dispatcher = new Dispatcher(this.call, table, this.keyspace, this, this.entries.length);
-    this.parserLimits();
+    const { control, keyspace, entries, pool } = this;
+    this.words = control.region.i32;
+    this.mail = Mail.attach(plan.mail, plan.index);
+    this.pushes = new Pushes(this.reply);
+    const hub = new WorkerHub(this.pushes, (client) => this.forget(client));
+    this.call = new Call(send, this.reply, keyspace, new ServerView(this), hub);
+    this.locks = new Locks(keyspace, this.call);
+    this.waiters = new Waiters(this.call, keyspace, control, this.mail, entries, this);
+    this.exchange = new Exchange(plan.exchange, plan.index, this.mail, this.pushes);
+    this.tracker = new Tracker(this.call, keyspace, control, this.mail, this.pushes, (entry) =>
+      this.clientAt(entry),
+    );
+    this.monitors = new Monitors(control, this.mail, this.pushes, plan.index);
+    this.signals = new Signals(keyspace, control, this.exchange, this.waiters, this.tracker);
+    this.dispatcher = new Dispatcher(this.call, table, keyspace, this, entries.length);
+    const { dispatcher, locks, call } = this;
+    this.transactions = new Transactions(call, keyspace, control, pool, entries, locks, dispatcher);
+    hub.pubsub = this.exchange;
+    hub.tracking = this.tracker;
+    hub.transactions = this.transactions;
+    hub.waiters = this.waiters;
+    hub.signals = this.signals;
+    this.applySettings();
     const options: DriverOptions = {
       events: this,
       send,
@@ -130,7 +181,8 @@ export class Worker implements Events, DispatchHost, DirectSink {
         ? new UringDriver(options, plan.tcpListeners)
         : plan.driver === "epoll"
           ? new EpollDriver(options, plan.tcpListeners)
-          : new BunDriver(options, plan.addresses, () => this.ended());
+          : new BunDriver(options, plan.addresses, plan.mail.bells[plan.index]!, () => this.ended());
+    this.pushes.attach(this.driver);
   }
 
   /** Serves until told to stop. Returns then under the blocking drivers, at once under `bun`. */
@@ -161,16 +213,126 @@ export class Worker implements Events, DispatchHost, DirectSink {
       this.reply.region.release(SEND_KEEP_BYTES, this.sendHigh);
       this.sendHigh = 0;
     }
+    this.mail.rouse();
     if (this.control.word(Word.Orders) !== this.orders) this.obey(null);
+    if (this.mail.pending) this.drainMail();
+    if (now >= this.waiters.nextDeadlineMs) this.waiters.expire(now, this.timedOut);
     if (now >= this.nextTickMs) this.tick(now);
+    if (this.paused.length > 0) this.checkPause(now);
     if (this.maxMemory > 0) this.checkMemory();
     if (!this.stopping) return true;
     if (!this.drained) this.drain(now);
     return this.clients.size > 0 && now <= this.stopDeadlineMs;
   }
 
+  endTurn(): void {
+    for (;;) {
+      if (this.resumable.length > 0) this.resumeAll();
+      this.tracker.sendWritten();
+      if (this.mail.pending) this.drainMail();
+      else if (this.resumable.length === 0) break;
+    }
+    this.pushes.flush();
+    this.awake = !this.mail.drowse();
+  }
+
   sleepMs(): number {
-    return this.sleep;
+    if (this.awake) return 0;
+    const { nowMs } = this.clock;
+    let until = Math.min(nowMs + this.sleep, this.waiters.nextDeadlineMs);
+    if (this.paused.length > 0) until = Math.min(until, this.control.pausedUntilMs);
+    return Math.max(0, Math.ceil(until - nowMs));
+  }
+
+  // What has come from other workers
+
+  /** Takes what has come for this worker's connections. Nothing is run here: who may go on is remembered. */
+  drainMail(): void {
+    const { mail } = this;
+    while (mail.take()) {
+      const { kind, a, b, c, region, start, bytes } = mail;
+      if (kind === Message.Published) this.exchange.deliver(a, b, region, start, bytes);
+      else if (kind === Message.Unblocked) this.unblocked(a, b, c, region, start, bytes);
+      else if (kind === Message.Monitored) this.monitors.deliver(region, start, bytes);
+      else this.tracker.received(kind, a, b, c, region, start, bytes);
+    }
+    if (mail.takeLost() > 0) this.cutReceivers();
+  }
+
+  /** The connection whose entry in the control region is at that offset, null when it is gone. */
+  clientAt(entry: number): Client | null {
+    return this.byEntry[this.control.indexOf(entry, this.plan.index)] ?? null;
+  }
+
+  private unblocked(
+    entry: number,
+    token: number,
+    reason: number,
+    region: Region,
+    start: number,
+    bytes: number,
+  ) {
+    const client = this.clientAt(entry);
+    if (client === null || !this.waiters.unblocked(client, token)) return;
+    if (client.session.replyMode === ReplyMode.On) {
+      if (reason === Unblock.Served) this.pushes.send(client, region, start, bytes);
+      else if (reason === Unblock.Failed) this.pushes.sendText(client, `-${Errors.unblocked}\r\n`);
+      else this.pushes.sendText(client, this.waiters.timeoutReply(client));
+    }
+    this.goOn(client);
+  }
+
+  private readonly timedOut = (client: Client): void => {
+    if (client.session.replyMode === ReplyMode.On)
+      this.pushes.sendText(client, this.waiters.timeoutReply(client));
+    this.goOn(client);
+  };
+
+  /** A client that waited has been answered. */
+  private goOn(client: Client): void {
+    const { session } = client;
+    if (session.replyMode === ReplyMode.Skipping) session.replyMode = ReplyMode.On;
+    this.resumable.push(client);
+  }
+
+  /** Messages were lost: whoever they may have been for is cut off, as a reader too slow for what it asked for. */
+  private cutReceivers(): void {
+    for (const client of [...this.clients])
+      if ((client.session.mode & Mode.Receives) !== 0 || client.session.suspended === Suspended.Blocked) {
+        this.outputDisconnections++;
+        this.driver.close(client, true);
+      }
+  }
+
+  // Connections that had to wait
+
+  private resumeAll(): void {
+    const { resumable } = this;
+    for (let i = 0; i < resumable.length; i++) this.resume(resumable[i]!);
+    resumable.length = 0;
+  }
+
+  /** Runs what a connection has sent while it had to wait. */
+  private resume(client: Client): void {
+    const { session, input, inputEnd } = client;
+    if (client.closed || session.suspended !== Suspended.No) return;
+    if (inputEnd > 0 && input !== null && !session.closing) this.process(client, null, input, 0, inputEnd);
+  }
+
+  /** Ends the pause when its time has come, and lets go on whom it held. */
+  private checkPause(now: number): void {
+    const { control, paused } = this;
+    const gates = Gate.Paused | Gate.PausedAll;
+    if ((control.word(Word.Gate) & gates) !== 0) {
+      if (now < control.pausedUntilMs) return;
+      control.clearGate(gates);
+    }
+    for (const client of paused) {
+      if (client.closed) continue;
+      client.session.suspended = Suspended.No;
+      this.resumable.push(client);
+    }
+    paused.length = 0;
   }
 
   /** Whether there is background work that cannot wait for the idle tick. */
@@ -237,9 +399,16 @@ export class Worker implements Events, DispatchHost, DirectSink {
     for (const client of this.clients) if (client.session.lastMs >= last) this.publishNumbers(client);
     if (this.idleSeconds > 0)
       for (const client of this.clients)
-        if (now - client.session.lastMs > this.idleSeconds * 1000) this.driver.close(client, true);
+        if (
+          now - client.session.lastMs > this.idleSeconds * 1000 &&
+          client.session.suspended !== Suspended.Blocked &&
+          (client.session.mode & (Mode.Subscribed | Mode.Monitor)) === 0
+        )
+          this.driver.close(client, true);
     if (now < this.nextSampleMs) return;
     this.nextSampleMs = now + 1_000;
+    for (const client of this.clients)
+      if (client.backlogBytes > 0 || client.overSinceMs > 0) this.pushes.checkSoft(client, now);
     collectGarbage();
     this.publishFigures();
   }
@@ -248,6 +417,7 @@ export class Worker implements Events, DispatchHost, DirectSink {
    *  to reclaim, so that a million keys due at once delay nobody by more than a step. */
   private expire(): void {
     if (this.control.word(Word.ActiveExpireOff) === 1) return;
+    if ((this.control.word(Word.Gate) & (Gate.Paused | Gate.PausedAll)) !== 0) return;
     const { shards } = this.keyspace;
     let removed = 0;
     for (let i = this.plan.index; i < shards.length && removed < EXPIRE_KEYS; i += this.plan.workers) {
@@ -281,6 +451,11 @@ export class Worker implements Events, DispatchHost, DirectSink {
 
   private applySettings(): void {
     const { settings } = this;
+    this.pushes.limits(settings);
+    this.tracker.mostNames = settings.number("tracking-table-max-keys") || Number.POSITIVE_INFINITY;
+    const notify = notifyFlags(settings.get("notify-keyspace-events")!);
+    if (notify !== this.notify) this.signals.notifyOf(notify);
+    this.notify = notify;
     this.maxMemory = settings.number("maxmemory");
     this.checkMemory();
     limits.hashEntries = settings.number("hash-max-listpack-entries");
@@ -337,6 +512,7 @@ export class Worker implements Events, DispatchHost, DirectSink {
     client.entryIndex = this.freeEntries.pop() ?? this.nextEntry++;
     control.region.f64[this.page + Figure.Entries] = this.nextEntry;
     client.entry = control.entryOf(plan.index, client.entryIndex);
+    this.byEntry[client.entryIndex] = client;
     this.clients.add(client);
     const { region } = control;
     const word = client.entry >> 2;
@@ -377,7 +553,19 @@ export class Worker implements Events, DispatchHost, DirectSink {
     f64[number + ClientEntry.CommandsF64] = session.commands;
     i32[word + ClientEntry.DbI32] = session.db;
     i32[word + ClientEntry.FlagsI32] =
-      (session.resp3 ? 1 : 0) | (session.noEvict ? 2 : 0) | (session.noTouch ? 4 : 0);
+      (session.resp3 ? ClientFlag.Resp3 : 0) |
+      (session.noEvict ? ClientFlag.NoEvict : 0) |
+      (session.noTouch ? ClientFlag.NoTouch : 0) |
+      (session.mode << ClientFlag.ModeShift);
+    const { transaction, subscriptions } = session;
+    i32[word + ClientEntry.RedirectI32] = session.tracking === null ? 0 : session.tracking.redirect;
+    i32[word + ClientEntry.WatchedI32] = transaction === null ? 0 : transaction.nodes.length;
+    i32[word + ClientEntry.QueuedI32] =
+      transaction === null || (session.mode & Mode.Multi) === 0 ? -1 : transaction.commands;
+    i32[word + ClientEntry.TransactionBytesI32] = transaction === null ? 0 : transaction.queueBytes;
+    i32[word + ClientEntry.ChannelsI32] = subscriptions === null ? 0 : subscriptions.counts[Space.Channel];
+    i32[word + ClientEntry.PatternsI32] = subscriptions === null ? 0 : subscriptions.counts[Space.Pattern];
+    i32[word + ClientEntry.ShardChannelsI32] = subscriptions === null ? 0 : subscriptions.counts[Space.Shard];
     i32[word + ClientEntry.LastRowI32] = client.lastEntry;
     i32[word + ClientEntry.QueryI32] = client.inputEnd;
     i32[word + ClientEntry.QueryFreeI32] = client.input === null ? 0 : client.input.bytes - client.inputEnd;
@@ -390,6 +578,12 @@ export class Worker implements Events, DispatchHost, DirectSink {
     if (session.closing) return;
     session.lastMs = this.clock.nowMs;
     this.heard = true;
+    if (session.suspended !== Suspended.No) return this.keepUnread(client, region, start, end);
+    if (this.mail.pending) {
+      // What was sent before this command was is told before its reply.
+      this.drainMail();
+      if (client.closed) return;
+    }
     const held = client.parser;
     if (held !== null) {
       if (region !== client.input) {
@@ -406,9 +600,37 @@ export class Worker implements Events, DispatchHost, DirectSink {
       client.inputEnd = end;
       if (end - held.at < held.wanted) return;
     }
-    const { reply, dispatcher } = this;
-    this.current = client;
+    this.process(client, held, region, start, end);
+  }
+
+  /** Keeps what a connection sends while it has to wait. */
+  private keepUnread(client: Client, region: Region, start: number, end: number): void {
+    const bytes = client.inputEnd + (end - start);
+    if (region !== client.input) {
+      if (bytes > this.queryLimit || !client.reserveInput(this.pool, bytes)) {
+        this.inputDisconnections++;
+        this.driver.close(client, true);
+        return;
+      }
+      copyBytes(client.input!, client.inputEnd, region, start, end - start);
+    }
+    client.inputEnd = bytes;
+  }
+
+  /** Runs the commands in [start, end) of `region`, of which a first part may have been read into `held`. */
+  private process(
+    client: Client,
+    held: RequestParser | null,
+    region: Region,
+    start: number,
+    end: number,
+  ): void {
+    const { session } = client;
+    const { reply, dispatcher, pushes } = this;
+    pushes.current = client;
     dispatcher.run(client, held, region, start, end);
+    this.tracker.sendWritten();
+    pushes.current = null;
     if (dispatcher.protocolError !== "") {
       if (session.replyMode === ReplyMode.On) reply.error(`ERR ${dispatcher.protocolError}`);
       this.countError(null, -1);
@@ -420,14 +642,49 @@ export class Worker implements Events, DispatchHost, DirectSink {
     }
     this.handOver(client);
     // What others see of a connection follows at once when it does something else than before, else with the tick.
-    if (client.lastEntry !== client.shownEntry || session.db !== client.shownDb) this.publishNumbers(client);
+    if (client.lastEntry !== client.shownEntry || session.db !== client.shownDb || session.mode !== 0)
+      this.publishNumbers(client);
     if (session.closing) {
       this.recycle(client);
       this.driver.close(client, false);
       return;
     }
     if (client.closed) this.recycle(client);
+    else if (session.suspended !== Suspended.No) this.keepWaiting(client, region, dispatcher.begin, end);
     else this.keepRest(client, region, dispatcher.begin, end);
+  }
+
+  /** Keeps [begin, end) of `region` unread, behind the command that was held before it ran, if one was. */
+  private keepWaiting(client: Client, region: Region, begin: number, end: number): void {
+    const { held } = this.dispatcher;
+    let head = 0;
+    if (held !== null) {
+      this.paused.push(client);
+      head = 16;
+      for (let i = 0; i < held.argc; i++) head += 16 + held.length[i]!;
+    }
+    const rest = end - begin;
+    const old = client.input;
+    const { inputEnd } = client;
+    client.input = null;
+    client.inputEnd = 0;
+    if (head + rest > 0) {
+      if (head + rest > this.queryLimit || !client.reserveInput(this.pool, head + rest)) {
+        client.input = old;
+        client.inputEnd = inputEnd;
+        this.inputDisconnections++;
+        this.driver.close(client, true);
+        this.recycle(client);
+        return;
+      }
+      const input = client.input!;
+      let at = held === null ? 0 : writeRequest(held, region, input);
+      copyBytes(input, at, region, begin, rest);
+      at += rest;
+      client.inputEnd = at;
+    }
+    if (old !== null) this.pool.give(old);
+    this.spare(client);
   }
 
   /** Gives the replies so far to the driver, or ends a connection that lets too many pile up. */
@@ -446,7 +703,7 @@ export class Worker implements Events, DispatchHost, DirectSink {
   }
 
   sendDirect(source: Region, start: number, bytes: number): void {
-    const client = this.current!;
+    const client = this.pushes.current!;
     const { reply } = this;
     if (reply.overflow || client.backlogBytes + (reply.at - reply.begin) + bytes > this.outputLimit) {
       reply.overflow = true; // handOver ends the connection
@@ -503,12 +760,50 @@ export class Worker implements Events, DispatchHost, DirectSink {
   closed(connection: Connection): void {
     const client = connection as Client;
     if (!this.clients.delete(client)) return;
+    this.byEntry[client.entryIndex] = null;
+    this.forget(client);
     this.bytesIn += client.bytesIn;
     this.bytesOut += client.bytesOut;
     this.control.add(Word.Clients, -1);
     Atomics.store(this.control.region.i32, (client.entry >> 2) + ClientEntry.StateI32, 0);
     Atomics.store(this.control.region.i32, (client.entry >> 2) + ClientEntry.KillI32, 0);
     this.freeEntries.push(client.entryIndex);
+  }
+
+  /** Ends everything that a connection takes part in. */
+  private forget(client: Client): void {
+    const { session, entry } = client;
+    if ((session.mode & Mode.Monitor) !== 0) this.monitors.remove(client);
+    if (session.suspended === Suspended.Blocked) this.waiters.release(client);
+    this.transactions.discard(session, entry);
+    this.exchange.forget(session);
+    this.tracker.forget(client);
+  }
+
+  // What the dispatcher asks for connections that something is special about
+
+  queue(client: Client, entry: Entry): boolean {
+    return this.transactions.queue(client.session.transaction!, entry);
+  }
+
+  queueNeedsMemory(client: Client): boolean {
+    return this.transactions.needsMemory(client.session);
+  }
+
+  abandon(client: Client): void {
+    this.transactions.discard(client.session, client.entry);
+  }
+
+  tracked(client: Client, entry: Entry): void {
+    this.tracker.read(client, entry);
+  }
+
+  trackedDone(client: Client, entry: Entry): void {
+    this.tracker.done(client, entry);
+  }
+
+  monitored(client: Client, entry: Entry): void {
+    if ((entry.flags & (Flag.SkipMonitor | Flag.Admin)) === 0) this.monitors.tell(client, this.call);
   }
 
   /** The client of a session of this worker. */
@@ -616,4 +911,17 @@ export class Worker implements Events, DispatchHost, DirectSink {
     }
     this.obey(this.call.session);
   }
+}
+
+/** Writes a command that was read from `source` as an array of bulk strings; returns its bytes. Cold. */
+function writeRequest(command: RequestParser, source: Region, target: Region): number {
+  let at = writeLatin1(target.u8, 0, `*${command.argc}\r\n`);
+  for (let i = 0; i < command.argc; i++) {
+    const bytes = command.length[i]!;
+    at += writeLatin1(target.u8, at, `$${bytes}\r\n`);
+    copyBytes(target, at, source, command.start[i]!, bytes);
+    at += bytes;
+    at += writeLatin1(target.u8, at, "\r\n");
+  }
+  return at;
 }

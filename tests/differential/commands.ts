@@ -24,6 +24,16 @@ export const commands: Readonly<Record<string, number>> = {
   debug: -2,
   lolwut: -1,
   shutdown: -1,
+  wait: 3,
+  subscribe: -2,
+  unsubscribe: -1,
+  psubscribe: -2,
+  punsubscribe: -1,
+  ssubscribe: -2,
+  sunsubscribe: -1,
+  publish: 3,
+  spublish: 3,
+  pubsub: -2,
   set: -3,
   get: 2,
   getset: 3,
@@ -99,6 +109,11 @@ export const commands: Readonly<Record<string, number>> = {
   lmove: 5,
   rpoplpush: 3,
   lmpop: -4,
+  blpop: -3,
+  brpop: -3,
+  blmove: 6,
+  brpoplpush: 4,
+  blmpop: -5,
   sadd: -3,
   srem: -3,
   smembers: 2,
@@ -137,6 +152,9 @@ export const commands: Readonly<Record<string, number>> = {
   zpopmin: -2,
   zpopmax: -2,
   zmpop: -4,
+  bzpopmin: -3,
+  bzpopmax: -3,
+  bzmpop: -5,
   zrandmember: -2,
   zunion: -3,
   zinter: -3,
@@ -225,6 +243,7 @@ export const subcommands: Readonly<Record<string, Readonly<Record<string, number
   },
   command: { count: 2, docs: -2, info: -2, list: -2, getkeys: -3, getkeysandflags: -3, help: 2 },
   config: { get: -3, set: -4, resetstat: 2, rewrite: 2, help: 2 },
+  pubsub: { channels: -2, numsub: -2, numpat: 2, shardchannels: -2, shardnumsub: -2, help: 2 },
   memory: { doctor: 2, help: 2, "malloc-stats": 2, purge: 2, stats: 2, usage: -3 },
   object: { encoding: 3, refcount: 3, idletime: 3, freq: 3, help: 2 },
 };
@@ -236,9 +255,6 @@ export const refused = words(`
 
 /** Refused until their family arrives. */
 export const notYet = words(`
-  blpop brpop blmove brpoplpush blmpop
-  bzpopmin bzpopmax bzmpop
-  subscribe unsubscribe psubscribe punsubscribe publish ssubscribe sunsubscribe spublish pubsub
   multi exec discard watch unwatch`);
 
 function words(text: string): string[] {

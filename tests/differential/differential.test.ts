@@ -12,6 +12,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { atomicCases } from "./cases/atomics.ts";
 import { bitmapCases } from "./cases/bitmaps.ts";
+import { blockingCases } from "./cases/blocking.ts";
 import { connectionCases } from "./cases/connection.ts";
 import { dumpCases, exchange } from "./cases/dump.ts";
 import { expiryCases } from "./cases/expiry.ts";
@@ -22,11 +23,13 @@ import { hyperloglogCases } from "./cases/hyperloglog.ts";
 import { keyspaceCases } from "./cases/keyspace.ts";
 import { listCases } from "./cases/lists.ts";
 import { memoryCases } from "./cases/memory.ts";
+import { pubsubCases } from "./cases/pubsub.ts";
 import { serverCases } from "./cases/server.ts";
 import { setCases } from "./cases/sets.ts";
 import { sortCases } from "./cases/sort.ts";
 import { sortedSetCases } from "./cases/sorted-sets.ts";
 import { stringCases } from "./cases/strings.ts";
+import { transactionCases } from "./cases/transactions.ts";
 import { wireCases } from "./cases/wire.ts";
 import { commands, fieldCommands, ours } from "./commands.ts";
 import { unusedRows } from "./divergences.ts";
@@ -72,6 +75,9 @@ const families: Record<string, Case[]> = {
   expiry: expiryCases,
   connection: connectionCases,
   server: serverCases,
+  transactions: transactionCases,
+  blocking: blockingCases,
+  pubsub: pubsubCases,
   wire: wireCases,
 };
 

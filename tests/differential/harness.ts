@@ -7,14 +7,15 @@
 // word, or a close before it, are differences too. Afterwards both servers must hold the same data (DEBUG DIGEST), except
 // after programs, goldens, divergences and what draws at random.
 //
-// Neighbours: cases/*.ts are the streams, generated.ts makes more, differential.test.ts runs them over the matrix.
+// Neighbours: cases/*.ts are the streams, generated.ts makes more, scenario.ts plays those with several connections,
+// differential.test.ts runs them over the matrix.
 
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { explains, type Protocol } from "./divergences.ts";
-import { byName, exact, type Normaliser } from "./normalise.ts";
+import { byName, exact, type Normaliser, transaction } from "./normalise.ts";
 import {
   type Bytes,
   bytesOf,
@@ -26,20 +27,14 @@ import {
   showCommand,
   textOf,
 } from "./resp.ts";
+import { type Heard, playScenario, receives, type Step } from "./scenario.ts";
 
 export type { Protocol } from "./divergences.ts";
+export { blocks, on, type Step, wakes } from "./scenario.ts";
 
 /** A string is latin1: one character a byte. */
 export type Word = string | Bytes;
 export type Command = readonly Word[];
-
-/** One turn of a stream with several connections: send on `on` and wait for its replies. */
-export interface Step {
-  on: string;
-  commands: Command[];
-  /** Connections that must be closed by the server after this step. */
-  closes?: string[];
-}
 
 /** A program asks one server by itself (it follows a cursor, or uses an id it was given); its lines are compared. */
 export type Program = (server: ProgramServer) => Promise<string[]>;
@@ -55,7 +50,10 @@ export interface Case {
   commands?: Command[];
   /** Bytes as they are, one element a write with a pause between; nothing else is sent before the end. */
   raw?: Word[];
-  steps?: Step[];
+  /** Several connections; their replies are numbered by connection, in the order of first mention. */
+  steps?: readonly Step[];
+  /** Connections of `steps` that answer no PING at times (CLIENT REPLY): read only where a step says `answers`. */
+  unmarked?: readonly string[];
   program?: Program;
   /** For every reply, or by its index; else by the command's name. */
   normalise?: Normaliser | Readonly<Record<number, Normaliser>>;
@@ -133,6 +131,11 @@ export class Connection {
     socket.on("error", close);
   }
 
+  /** Our end, as CLIENT LIST names it. */
+  get address(): string {
+    return `127.0.0.1:${this.socket.localPort}`;
+  }
+
   static open(port: number): Promise<Connection> {
     return new Promise((done, fail) => {
       const socket = connect({ port, host: "127.0.0.1", noDelay: true, allowHalfOpen: true });
@@ -206,6 +209,9 @@ export class Connection {
 
 /** A server as a child process, with one control connection for FLUSHALL and settings. */
 export class Server {
+  /** The last stream may have left somebody blocked or subscribed, whose end the server has yet to notice. */
+  lingers = false;
+
   private constructor(
     readonly name: string,
     readonly port: number,
@@ -256,9 +262,11 @@ export class Server {
     return reply;
   }
 
-  /** Empties it; with `alone`, also waits until the control connection is the only one. */
+  /** Empties it; with `alone`, or after somebody who lingers, waits until the control connection is the only one. */
   async reset(alone: boolean): Promise<void> {
     await this.ask("FLUSHALL");
+    alone ||= this.lingers;
+    this.lingers = false;
     for (let tries = 0; alone && tries < 200; tries++) {
       const list = textOf(await this.ask("CLIENT", "LIST"));
       if (list.split("\n").filter((line) => line.includes("addr=")).length <= 1) return;
@@ -331,8 +339,10 @@ interface Outcome {
   /** "open" after the ECHO, "closed", "timeout", or what was malformed. */
   ended: string;
   rest: Bytes;
-  /** Lines of a program, or closes of steps. */
+  /** Lines of a program. */
   notes: string[];
+  /** Of a scenario: what each reply answers, and where. */
+  heard?: Heard[];
 }
 
 /** Runs a case on both and returns what differs, or null. Timed normalisers get three attempts. */
@@ -389,7 +399,7 @@ async function attemptCase(
 }
 
 function asked(test: Case): Command[] {
-  return test.commands ?? test.steps?.flatMap((step) => step.commands) ?? [];
+  return test.commands ?? test.steps?.flatMap((step) => step.commands ?? []) ?? [];
 }
 
 function nameOf(command: Command): string {
@@ -482,9 +492,14 @@ async function play(test: Case, protocol: Protocol, server: Server): Promise<Out
     outcome.notes = await runProgram(test.program, protocol, server);
     return outcome;
   }
+  server.lingers = receives(asked(test)) || test.steps?.some((step) => step.blocks !== undefined) === true;
   if (test.steps !== undefined) {
-    await playSteps(test.steps, protocol, server, outcome);
-    return outcome;
+    const stage = {
+      open: () => openFor(protocol, server),
+      ask: (...words: string[]) => server.ask(...words),
+    };
+    const { heard, stuck } = await playScenario(test.steps, stage, test.unmarked ?? []);
+    return { ...outcome, replies: heard.map(({ bytes }) => bytes), ended: stuck || "open", heard };
   }
   const connection = await openFor(protocol, server);
   try {
@@ -551,32 +566,6 @@ async function collect(test: Case, connection: Connection, outcome: Outcome, byt
   }
 }
 
-async function playSteps(steps: Step[], protocol: Protocol, server: Server, outcome: Outcome): Promise<void> {
-  const connections = new Map<string, Connection>();
-  try {
-    for (const { on, commands, closes } of steps) {
-      const connection = connections.get(on) ?? (await openFor(protocol, server));
-      connections.set(on, connection);
-      connection.send(Buffer.concat(commands.map((words) => encodeRequest(words))));
-      for (let i = 0; i < commands.length; i++) {
-        const reply = await connection.reply();
-        outcome.replies.push(typeof reply === "string" ? bytesOf(`+(${reply})\r\n`) : reply);
-      }
-      for (const name of closes ?? [])
-        outcome.notes.push(`${name} closed: ${await connections.get(name)!.awaitClose()}`);
-    }
-    for (const [name, connection] of connections)
-      outcome.notes.push(
-        `${name}: ${connection.closed ? "closed" : "open"}, left ${show(connection.rest())}`,
-      );
-  } catch (error) {
-    if (!(error instanceof MalformedReply)) throw error;
-    outcome.ended = `malformed reply: ${error.message}`;
-  } finally {
-    for (const connection of connections.values()) connection.close();
-  }
-}
-
 async function runProgram(program: Program, protocol: Protocol, server: Server): Promise<string[]> {
   const connections = new Map<string, Connection>();
   const find = async (on: string): Promise<Connection> => {
@@ -622,12 +611,14 @@ function compare(
     const ours = joined(subject);
     return ours === due ? pass : fail(`golden ${show(due)}\n     ours ${show(ours)}\n    (${test.why})`);
   }
+  if (test.steps !== undefined && oracle.ended !== subject.ended)
+    return fail(`the oracle ends "${oracle.ended}", ours "${subject.ended}"`);
   const expected = test.unasked === true ? Object.keys(test.expect ?? {}).length : 0;
   const count = Math.max(oracle.replies.length, subject.replies.length, expected);
   for (let i = 0; i < count; i++) {
     const a = oracle.replies[i];
     const b = subject.replies[i];
-    const command = commands[i] ?? [];
+    const command = oracle.heard?.[i]?.command ?? commands[i] ?? [];
     const due = test.expect?.[i];
     if (due !== undefined || test.unasked === true) {
       if (due === undefined) return fail(`reply ${i}: ${showReply(b)} was not expected`);
@@ -639,14 +630,17 @@ function compare(
         );
       continue;
     }
-    const normaliser = normaliserOf(test, i, command);
+    const normaliser =
+      test.normalise === undefined && nameOf(command) === "exec"
+        ? transaction(queuedBefore(i, oracle, commands))
+        : normaliserOf(test, i, command);
     const why = a === undefined || b === undefined ? "one side has no such reply" : normaliser.differs(a, b);
     if (explains(test.name, command, protocol, a, b, why === null)) {
       diverged ||= !onlyReads.has(nameOf(command));
       continue;
     }
     if (why === null) continue;
-    const place = `reply ${i} to ${showCommand(command)}`;
+    const place = `reply ${i} to ${showCommand(command)}${oracle.heard === undefined ? "" : ` in ${oracle.heard[i]?.place}`}`;
     return {
       text: `${place}\n   oracle ${showReply(a)}\n     ours ${showReply(b)}\n  (${normaliser.name}: ${why})`,
       timed: normaliser.timed === true,
@@ -654,7 +648,8 @@ function compare(
   }
   if (oracle.ended !== subject.ended)
     return fail(`the oracle's connection ends "${oracle.ended}", ours "${subject.ended}"`);
-  if (oracle.ended === "timeout") return fail("neither side answered in time: the case is wrong");
+  if (oracle.ended === "timeout" || (test.steps !== undefined && oracle.ended !== "open"))
+    return fail(`both sides end "${oracle.ended}": the case is wrong`);
   if (textOf(oracle.rest) !== textOf(subject.rest))
     return fail(`bytes after the last reply: oracle ${show(oracle.rest)}, ours ${show(subject.rest)}`);
   for (let i = 0; i < Math.max(oracle.notes.length, subject.notes.length); i++)
@@ -663,6 +658,18 @@ function compare(
         `line ${i}\n   oracle ${show(oracle.notes[i] ?? "")}\n     ours ${show(subject.notes[i] ?? "")}`,
       );
   return diverged ? { ...pass, diverged } : pass;
+}
+
+/** The commands that reply `i`, of an EXEC, has elements for. */
+function queuedBefore(i: number, outcome: Outcome, commands: readonly Command[]): Command[] {
+  const queued: Command[] = [];
+  for (let at = i - 1; at >= 0; at--) {
+    const command = outcome.heard?.[at]?.command ?? commands[at] ?? [];
+    const reply = textOf(outcome.replies[at]!);
+    if (reply === "+QUEUED\r\n") queued.unshift(command);
+    else if (nameOf(command) === "multi" && reply === "+OK\r\n") break;
+  }
+  return queued;
 }
 
 /** Of the commands that divergences.toml names, those that leave the data alone. */

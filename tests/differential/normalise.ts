@@ -3,7 +3,7 @@
 // containers always count). `byName` gives the normaliser of a command whose reply holds time, addresses or chance;
 // everything else is compared byte for byte. Neighbours: harness.ts applies them, resp.ts parses.
 
-import { type Bytes, parseReply, type Reply, show, textOf } from "./resp.ts";
+import { type Bytes, parseReply, type Reply, replyEnd, show, textOf } from "./resp.ts";
 
 export interface Normaliser {
   name: string;
@@ -38,11 +38,42 @@ function byTree(
     differs: (oracle, subject) => {
       const a = parseReply(oracle);
       const b = parseReply(subject);
-      if (a.kind === "-" || b.kind === "-") return exact.differs(oracle, subject);
+      if (a.kind === "-" || b.kind === "-" || a.text === "QUEUED") return exact.differs(oracle, subject);
       if (a.kind !== b.kind) return `kind ${a.kind} became ${b.kind}`;
       return differs(a, b);
     },
   };
+}
+
+/** EXEC: each element as the reply to its command, or as bytes where the reply has not as many. */
+export function transaction(commands: readonly (readonly (string | Bytes)[])[]): Normaliser {
+  const normalisers = commands.map(byName);
+  return {
+    name: "transaction",
+    timed: normalisers.some(({ timed }) => timed === true),
+    differs: (oracle, subject) => {
+      const [left, right] = [oracle, subject].map(elements);
+      if (left?.length !== commands.length || right?.length !== commands.length)
+        return exact.differs(oracle, subject);
+      for (const [i, normaliser] of normalisers.entries()) {
+        const why = normaliser.differs(left[i]!, right[i]!);
+        if (why !== null) return `element ${i}, ${normaliser.name}: ${why}`;
+      }
+      return null;
+    },
+  };
+}
+
+/** The elements of an array, each as bytes; null for what is none. */
+function elements(reply: Bytes): Bytes[] | null {
+  if (reply[0] !== 42 || reply[1] === 45) return null; // "*-1"
+  const parts: Bytes[] = [];
+  for (let at = reply.indexOf(10) + 1; at < reply.length; ) {
+    const end = replyEnd(reply, at, reply.length);
+    parts.push(reply.subarray(at, end));
+    at = end;
+  }
+  return parts;
 }
 
 /** Top-level elements in any order. */

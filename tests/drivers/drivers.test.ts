@@ -473,6 +473,35 @@ describe.each(drivers.map((io) => ({ io })))("drivers: rest, $io", ({ io }) => {
     expect(await server.stop()).toBe(0);
   });
 
+  test.skipIf(io === "bun")(
+    "accepts again when there are descriptors again, however busy it is",
+    async () => {
+      const server = await Server.start({ io, files: 200 });
+      const busy = server.connect();
+      expect(await busy.ask("PING")).toBe("+PONG");
+      const sockets = Array.from({ length: 300 }, () => server.connect());
+      for (const socket of sockets) await socket.send("PING\r\n");
+      // Those that are answered make room for the others.
+      let open = sockets;
+      let most = 0;
+      for (let round = 0; open.length > 0; round++) {
+        if (round > 2000) throw new Error(`${open.length} were never accepted`);
+        expect(await busy.ask("PING")).toBe("+PONG");
+        const answered = open.filter((socket) => socket.pump() > 0);
+        for (const socket of answered) {
+          await socket.expect("+PONG\r\n");
+          socket.close();
+        }
+        open = open.filter((socket) => !answered.includes(socket));
+        most = Math.max(most, answered.length);
+        await Bun.sleep(1);
+      }
+      expect(most).toBeLessThan(200);
+      busy.close();
+      expect(await server.stop()).toBe(0);
+    },
+  );
+
   test("a port number out of the air is free again after the server's end", async () => {
     const port = freePort();
     for (let i = 0; i < 2; i++) {

@@ -265,7 +265,7 @@ test(
     // Two shards only, of small segments: what leaves them is soon noticed.
     const clock = new Clock();
     const { plan } = Keyspace.create(2, 1 << 20, clock);
-    const shared = { segmentBytes: plan.segmentBytes, addresses: plan.addresses.slice(0, 2) };
+    const shared = { ...plan, addresses: plan.addresses.slice(0, 2) };
     const threads = 4;
     const workers: Worker[] = [];
     const reports = Array.from({ length: threads }, (_, index) => {

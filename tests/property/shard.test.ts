@@ -11,7 +11,7 @@ const text = new TextEncoder();
 
 class Driver {
   readonly clock = new Clock(1_000_000);
-  readonly shard = new Shard(Segments.create(64 << 20), this.clock, true);
+  readonly shard = new Shard(Segments.create(64 << 20), Segments.create(1 << 20), this.clock, true);
   readonly input = need(Region.private(1 << 20), "test input");
   readonly key = new Key(this.input);
 
@@ -149,7 +149,7 @@ test("shard: a scan returns every key present throughout, once, while others com
 test("shard: when memory is out a write answers false and everything stored stays readable", () => {
   const clock = new Clock(1);
   const d = new Driver();
-  const small = new Shard(Segments.create(1 << 20), clock, true);
+  const small = new Shard(Segments.create(1 << 20), Segments.create(1 << 20), clock, true);
   Object.assign(d, { shard: small });
   let stored = 0;
   while (stored < 100_000 && d.set(0, `key:${stored}`, "v".repeat(30_000), 0)) stored++;

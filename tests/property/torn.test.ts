@@ -15,6 +15,7 @@ import { copyBytes, equalBytes, need, Region } from "../../engine/memory/region.
 import { Clock } from "../../engine/shard/clock.ts";
 import { Keyspace } from "../../engine/shard/keyspace.ts";
 import type { Shard } from "../../engine/shard/shard.ts";
+import { quietHub } from "../support/quiet-host.ts";
 import { random } from "../support/random.ts";
 
 setDefaultTimeout(300_000);
@@ -35,10 +36,8 @@ const input = need(Region.private(IO_BYTES), "arguments");
 const output = need(Region.private(IO_BYTES), "replies");
 const rows = new Map<string, Row>();
 for (const row of allCommands) for (const each of row.subcommands ?? [row]) rows.set(each.name, each);
-const call = new Call(input, new Reply(output, IO_BYTES), keyspace, {
-  rows: allCommands,
-  setting: () => "536870912",
-} as unknown as Server); // what these handlers ask for
+const server = { rows: allCommands, setting: () => "536870912" } as unknown as Server; // what these handlers ask for
+const call = new Call(input, new Reply(output, IO_BYTES), keyspace, server, quietHub);
 call.session = new Session(1, 0, "a", "b", clock.nowMs);
 call.start = new Int32Array(2048);
 call.length = new Int32Array(2048);

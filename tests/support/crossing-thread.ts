@@ -25,6 +25,7 @@ import { CommandTable, type Entry } from "../../engine/worker/command-table.ts";
 import { Dispatcher } from "../../engine/worker/dispatcher.ts";
 import { ReplyDecoder } from "../../protocol/reply-decoder.ts";
 import { textOf } from "./pipeline.ts";
+import { quietHost, quietHub } from "./quiet-host.ts";
 
 export interface ThreadPlan {
   readonly plan: KeyspacePlan;
@@ -263,7 +264,7 @@ function start(given: ThreadPlan): ThreadReport {
   const rows: readonly Row[] = allCommands;
   const table = CommandTable.of(rows, entries);
   const server = { rows, setting: () => "536870912" } as unknown as Server; // what these handlers ask for
-  const call = new Call(input, new Reply(output, IO_BYTES), keyspace, server);
+  const call = new Call(input, new Reply(output, IO_BYTES), keyspace, server, quietHub);
   const client = new Client(-1, new Session(given.index + 1, 0, "a", "b", clock.nowMs));
   const wrong: string[] = [];
   const decoder = new ReplyDecoder();
@@ -279,6 +280,7 @@ function start(given: ThreadPlan): ThreadReport {
     table,
     keyspace,
     {
+      ...quietHost(keyspace, call),
       memoryFull: false,
       checkMemory: () => false,
       failed: (entry, error) => wrong.push(`${entry.row.name} failed inside: ${error}`),

@@ -22,6 +22,8 @@ export interface ServerOptions {
   readonly workers?: number;
   readonly port?: number;
   readonly args?: readonly string[];
+  /** The limit of open files it is started with. */
+  readonly files?: number;
 }
 
 const running = new Set<Bun.Subprocess>();
@@ -51,9 +53,10 @@ export class Server {
   static spawn(options: ServerOptions = {}): Server {
     if (!existsSync(executable))
       throw new Error(`no ${executable}: run \`bun run build\` or set IRONCACHE_BIN`);
-    const { io = "auto", workers = 1, port = freePort(), args = [] } = options;
+    const { io = "auto", workers = 1, port = freePort(), args = [], files } = options;
+    const limited = files === undefined ? [] : ["prlimit", `--nofile=${files}`];
     const child = Bun.spawn(
-      [executable, "serve", "--port", `${port}`, "--shards", `${workers}`, "--io", io, ...args],
+      [...limited, executable, "serve", "--port", `${port}`, "--shards", `${workers}`, "--io", io, ...args],
       { stdin: "ignore", stdout: "ignore", stderr: "pipe", env: { PATH: process.env.PATH ?? "" } },
     );
     running.add(child);
