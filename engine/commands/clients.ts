@@ -7,6 +7,7 @@ import {
   clientAttribute,
   Errors,
   noSuchUser,
+  subcommandOrArity,
   unknownClientType,
   unrecognizedOption,
 } from "../../protocol/errors.ts";
@@ -243,8 +244,8 @@ function clientPause(call: Call): void {
   const { reply } = call;
   const timeout = integerAt(call, 2);
   const writes = call.argc === 4 && call.is(3, "write");
-  if (call.argc > 4 || (call.argc === 4 && !writes && !call.is(3, "all")))
-    return reply.error(Errors.pauseMode);
+  if (call.argc > 4) return reply.error(subcommandOrArity(call.text(1), "CLIENT"));
+  if (call.argc === 4 && !writes && !call.is(3, "all")) return reply.error(Errors.pauseMode);
   if (!Number.isFinite(timeout)) return reply.error(Errors.timeoutNotAnInteger);
   if (timeout < 0) return reply.error(Errors.timeoutNegative);
   call.server.pause(call.nowMs + timeout, !writes);
@@ -261,8 +262,8 @@ function clientUnpause(call: Call): void {
 function clientUnblock(call: Call): void {
   const { reply } = call;
   const failed = call.argc === 4 && call.is(3, "error");
-  if (call.argc > 4 || (call.argc === 4 && !failed && !call.is(3, "timeout")))
-    return reply.error(Errors.unblockReason);
+  if (call.argc > 4) return reply.error(subcommandOrArity(call.text(1), "CLIENT"));
+  if (call.argc === 4 && !failed && !call.is(3, "timeout")) return reply.error(Errors.unblockReason);
   const id = integerAt(call, 2);
   if (!Number.isFinite(id)) return reply.error(Errors.notAnInteger);
   reply.integer(call.server.unblock(id, failed) ? 1 : 0);

@@ -575,6 +575,7 @@ export const listCommands: readonly Row[] = [
     complexity: "O(1)",
     summary: "Returns how many elements a list has.",
     syntax: "key",
+    optimistic: true,
     handler: llen,
   },
   {

@@ -569,6 +569,7 @@ export const sortedSetCommands: readonly Row[] = [
     complexity: "O(1)",
     summary: "Returns the number of members of a sorted set.",
     syntax: "key",
+    optimistic: true,
     handler: zcard,
   },
   {
@@ -578,6 +579,7 @@ export const sortedSetCommands: readonly Row[] = [
     complexity: "O(1)",
     summary: "Returns the score of a member.",
     syntax: "key member",
+    optimistic: true,
     handler: zscore,
   },
   {
@@ -588,6 +590,7 @@ export const sortedSetCommands: readonly Row[] = [
     complexity: "O(N) in the number of members given",
     summary: "Returns the scores of several members.",
     syntax: "key member [member ...]",
+    optimistic: true,
     handler: zmscore,
   },
   {

@@ -135,7 +135,13 @@ export class Settings {
     return { value: row.default, layer: "default" };
   }
 
-  /** The value of a setting as CONFIG GET prints it; undefined when there is no such setting. */
+  /** What CONFIG GET prints of a setting; undefined when there is no such setting. */
+  shown(name: string): string | undefined {
+    const value = this.get(name);
+    return value === undefined ? undefined : settingRow(name)!.shown(value);
+  }
+
+  /** The value of a setting; undefined when there is no such setting. */
   get(name: string): string | undefined {
     return this.effective.get(name) ?? this.effective.get(settingRow(name)?.name ?? "");
   }

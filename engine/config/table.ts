@@ -25,6 +25,8 @@ export interface SettingRow {
   readonly help: string;
   /** Milliseconds in the unit of a duration, so that a file may say "5s"; 0 for what is no duration. */
   readonly unitMs: number;
+  /** What CONFIG GET prints for a value, where that is not the value. */
+  readonly shown: (value: string) => string;
   /** `current` is the value so far: settings of several parts change only the parts named. */
   read(text: string, current: string): Reading;
 }
@@ -35,6 +37,7 @@ interface Options {
   readonly protected?: boolean;
   readonly inert?: boolean;
   readonly unitMs?: number;
+  readonly shown?: (value: string) => string;
 }
 
 const INT_MAX = 2147483647n;
@@ -57,6 +60,7 @@ function row(
     protected: options.protected ?? false,
     inert: options.inert ?? false,
     unitMs: options.unitMs ?? 0,
+    shown: options.shown ?? ((value) => value),
     help,
     read,
   };
@@ -237,7 +241,7 @@ function readNotify(text: string): Reading {
     return { error: "Invalid event class character. Use 'Ag$lshzxeKEtmdn'." };
   const has = (letter: string) => text.includes(letter) || (text.includes("A") && !"nKEm".includes(letter));
   const all = [...notifyLetters].every((letter) => letter === "n" || has(letter));
-  const classes = all ? "A" : [...notifyLetters].filter(has).join("");
+  const classes = all ? `A${has("n") ? "n" : ""}` : [...notifyLetters].filter(has).join("");
   return { value: classes + [..."KEm"].filter(has).join("") };
 }
 
@@ -319,7 +323,8 @@ export const settingRows: readonly SettingRow[] = [
     "letters",
     "",
     "Which events of keys are published, and on which channels.",
-    {},
+    // As in Redis, which does not say whether events of new keys are among all.
+    { shown: (value) => value.replace("An", "A") },
     readNotify,
   ),
   integer(

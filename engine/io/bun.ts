@@ -34,9 +34,11 @@ export class BunDriver implements Driver {
   private readonly receive = need(Region.private(CHUNK_BYTES), "a receive buffer");
   private readonly crlf = need(Region.private(4096), "the end of a bulk string");
   private readonly bell: BroadcastChannel;
+  private interval: Timer | undefined;
+  /** For what is due before the next turn of the interval, and what it was set to. While it is set it ends before any
+   *  longer sleep that is asked for later, so it is only set again for shorter ones. */
   private timer: Timer | undefined;
-  /** What the timer was set to. Less than what is left of a longer sleep, so it need not be set again for one. */
-  private timerMs = 0;
+  private timerMs = TURN_MS;
   /** A turn that is to follow at once. */
   private immediate: NodeJS.Immediate | undefined;
   private inTurn = false;
@@ -94,7 +96,7 @@ export class BunDriver implements Driver {
         this.listeners.push(Bun.listen<Attached>(shared));
       }
     this.bell.onmessage = () => this.turn();
-    this.setTimer(TURN_MS);
+    this.interval = setInterval(() => this.turn(), TURN_MS);
   }
 
   private opened(socket: Socket<Attached>): void {
@@ -127,6 +129,7 @@ export class BunDriver implements Driver {
     if (this.options.events.turn()) return;
     this.inTurn = false;
     this.over = true;
+    clearInterval(this.interval);
     clearTimeout(this.timer);
     clearImmediate(this.immediate);
     this.bell.close();
@@ -139,7 +142,7 @@ export class BunDriver implements Driver {
     if (!this.inTurn) return;
     this.options.events.endTurn();
     this.inTurn = false;
-    const sleepMs = Math.min(this.options.events.sleepMs(), TURN_MS);
+    const sleepMs = this.options.events.sleepMs();
     if (sleepMs <= 0) this.immediate ??= setImmediate(() => this.turn());
     else if (sleepMs < this.timerMs) this.setTimer(sleepMs);
   }
@@ -148,7 +151,7 @@ export class BunDriver implements Driver {
     clearTimeout(this.timer);
     this.timerMs = ms;
     this.timer = setTimeout(() => {
-      this.timerMs = Number.POSITIVE_INFINITY;
+      this.timerMs = TURN_MS;
       this.turn();
     }, ms);
   }

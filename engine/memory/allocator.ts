@@ -4,21 +4,26 @@
 // A segment of up to 1 GiB is divided into 4 KiB pages. Small requests come from spans, runs of 1 to 32 pages cut into
 // slots of one size class; larger ones are page runs of their own.
 //
-// Segment:   [superblock, segment 0 only][page map: u32 a page][pages ...]
+// Segment:   [superblock, segment 0 only][page map: u32 a page][links: two u32 a page][pages ...]
 // Page map entry (who writes: whoever holds the shard's lock, as everything here):
 //   bits 0-1   kind: 0 untouched or inside a run, 1 span, 2 free run (first and last page), 3 large run (first page)
-//   span:      bits 2-9 class, bits 10-15 pages back to the span's first page
-//   free run:  bits 2-20 length in pages, bit 21 its pages were given back to the system
+//   span:      bits 2-9 class, bits 10-15 pages back to the span's first page, bit 16 the span is leaving
+//   free run:  bits 2-20 length in pages, bit 21 the system backs none of its pages
 //   large run: bits 2-20 length in pages
+// Links: where a free run begins, next and previous run of its bin (global page numbers, 0 none); at its second page, if it
+//   has one and some are backed, the first and the end of those that may be. Not in the run, so that all of it can be given
+//   back; of the links themselves only what runs begin at is ever touched.
 // Span header (16 bytes at its first page), all u32:
 //   0 first free slot (handle, 0 none)   1 live slots (low 16) and slots ever handed out (high 16)
 //   2 next, 3 previous span of this class with room (global page numbers, 0 none)
 // A free slot holds the handle of the next free one in its first word and 0 in the second.
-// A free run holds next and previous run of its bin in the first 8 bytes of its first page.
+// A leaving span gives no slots any more: what lives in it is moved elsewhere (engine/shard/defrag.ts), and with the last
+// slot it becomes a free run. It is on a list of all that leave instead of its class's.
 // State words live in the superblock (Alloc), so that any worker holding the lock, or a later process, continues.
 //
-// Invariants: live + free slots + never handed out = slots of the span; a span with room is on its class's list and a
-// full one is not; no two free runs touch; usedPages counts pages in spans and large runs.
+// Invariants: live + free slots + never handed out = slots of the span; a span with room is on its class's list, or leaving
+// and on that list, and a full one is on none; no two free runs touch; usedPages counts pages in spans and large runs,
+// backedPages those that the system may back in free runs.
 // On the data path: no allocation in the JS sense. Every handle given to `free` must come from `allocate`.
 // Neighbours: size-classes.ts; segments.ts gives regions; shard.ts owns one allocator a shard.
 import { assert } from "./assert.ts";
@@ -38,12 +43,18 @@ export const enum Alloc {
   LiveGranulesLow = 65, // bytes in live slots and runs / 8, as two words of 30 bits
   LiveGranulesHigh = 66,
   SegmentPages = 67, // bump: pages handed out in the newest segment
-  ClassHeads = 72, // 255 words
-  RunBins = 328, // 32 exact bins (1..32 pages), then 18 by power of two
-  /** A word a segment: free pages below this one may still be backed by the system; 0 for none. */
-  Backed = 384,
-  End = 416,
+  BackedPages = 68,
+  LeavingSpans = 69,
+  /** f64 index: bytes that live slots have been told to hold less than before, since somebody asked last. */
+  LoosenedF64 = 35,
+  ClassHeads = 72, // 255 words, then that of the leaving spans
+  RunBins = 328, // 32 exact bins (1..32 pages), then 18 by power of two; of runs with backed pages
+  ColdBins = 378, // the same of runs without
+  End = 428,
 }
+
+/** In place of a class: the spans that leave. */
+const LEAVING = 255;
 
 const enum Kind {
   None = 0,
@@ -52,14 +63,34 @@ const enum Kind {
   Large = 3,
 }
 
+/** Of a span's page map entry. */
+export const enum Span {
+  ClassShift = 2,
+  ClassMask = 255,
+  BackShift = 10,
+  BackMask = 63,
+  Leaving = 1 << 16,
+  /** What tells a leaving span from all else, and how it looks there. */
+  LeavingMask = 0x10003,
+  IsLeaving = 0x10001,
+}
+
 const enum Run {
   ExactBins = 32,
   Bins = 50,
   LengthMask = 0x7ffff,
-  Released = 1 << 21,
+  Cold = 1 << 21,
+  /** Free runs of so many pages go back to the system at once, where nobody comes to do it later. */
+  AtOnce = 64,
+  /** Giving back anything at all takes as long as so many pages of it. */
+  CallPages = 4,
   PageBits = 18, // pages in a segment of 1 GiB
   PageMask = (1 << 18) - 1,
 }
+
+/** Free pages that stay backed whatever happens, and the part of the used ones that stays so besides. */
+const KEPT_PAGES = 32;
+const KEPT_SHIFT = 6;
 
 function binOf(pages: number): number {
   return pages <= Run.ExactBins ? pages - 1 : Run.ExactBins + (26 - Math.clz32(pages));
@@ -67,11 +98,18 @@ function binOf(pages: number): number {
 
 export class Allocator {
   private readonly head: Int32Array;
-  /** Pages that this object's `free` has given back to the system so far: what takes the time in freeing much. */
-  givenBack = 0;
+  private readonly counts: Float64Array;
+  /** Of the run that was unlinked last: the pages the system may back. */
+  private backedFrom = 0;
+  private backedTo = 0;
 
-  constructor(private readonly segments: Segments) {
+  /** With `lazy` free runs stay backed until `giveBack`, else large ones go back to the system at once. */
+  constructor(
+    readonly segments: Segments,
+    private readonly lazy = false,
+  ) {
     this.head = segments.at(0).i32;
+    this.counts = segments.at(0).f64;
     if (this.head[Alloc.SegmentPages] === 0) this.reset();
   }
 
@@ -80,58 +118,77 @@ export class Allocator {
     return this.head[Alloc.UsedPages]! * Size.PageBytes;
   }
 
-  /** Bytes of all live slots and runs, rounding included. */
+  /** Bytes of all live slots and runs, rounding included. Right without the lock too. */
   get liveBytes(): number {
-    return (this.head[Alloc.LiveGranulesHigh]! * 0x40000000 + this.head[Alloc.LiveGranulesLow]!) * 8;
+    const { head } = this;
+    for (;;) {
+      const high = Atomics.load(head, Alloc.LiveGranulesHigh);
+      const low = Atomics.load(head, Alloc.LiveGranulesLow);
+      if (high === Atomics.load(head, Alloc.LiveGranulesHigh)) return (high * 0x40000000 + low) * 8;
+    }
   }
 
-  /** Forgets everything allocated. The pages stay with the process until `releaseStep` gives them back, as the system
-   *  takes milliseconds for every 64 MiB of that. O(page map in use): 50 us a GiB. */
+  /** Free pages that the system may back, in bytes. */
+  get backedBytes(): number {
+    return this.head[Alloc.BackedPages]! * Size.PageBytes;
+  }
+
+  /** Forgets everything allocated. The pages stay with the process until `giveBack`, as the system takes milliseconds for
+   *  every 64 MiB of that. O(page map in use): 50 us a GiB. */
   reset(): void {
     const { head, segments } = this;
     const newest = segments.count - 1;
+    const mark = Math.max(head[Alloc.SegmentPages]!, segments.firstPage(newest));
+    head.fill(0, Alloc.UsedPages, Alloc.End);
+    head[Alloc.SegmentPages] = mark;
     for (let s = 0; s <= newest; s++) {
-      const used = s === newest ? head[Alloc.SegmentPages]! : segments.pages;
+      const used = s === newest ? mark : segments.pages;
       const first = segments.firstPage(s);
-      if (used > first) segments.at(s).u32.fill(0, segments.mapWord(s), segments.mapWord(s) + used);
-      head[Alloc.Backed + s] = Math.max(used, head[Alloc.Backed + s]!);
+      const map = segments.mapWord(s);
+      segments.at(s).u32.fill(0, map, map + used);
+      if (used > first) this.linkRun(s, first, used - first, first, used);
     }
-    head.fill(0, Alloc.UsedPages, Alloc.Backed);
-    for (let s = 0; s < newest; s++) {
-      // Older segments become one free run each; the newest goes on by its bump mark.
-      const first = segments.firstPage(s);
-      this.linkRun(s, first, segments.pages - first, Run.Released);
-    }
-    head[Alloc.SegmentPages] = segments.firstPage(newest);
   }
 
-  /** Gives up to `pages` pages that `reset` left back to the system. True when there are none left. */
-  releaseStep(pages: number): boolean {
+  /** Whether more free pages are backed than may be of use again soon: then giveBack has something to do. */
+  get hoards(): boolean {
+    const { head } = this;
+    return head[Alloc.BackedPages]! > KEPT_PAGES + (head[Alloc.UsedPages]! >>> KEPT_SHIFT);
+  }
+
+  /** Gives free pages back to the system, the largest runs first: what takes as long as `pages` of them in one piece. */
+  giveBack(pages: number): void {
     const { head, segments } = this;
-    const newest = segments.count - 1;
-    for (let s = 0; s <= newest; s++) {
-      const top = head[Alloc.Backed + s]!;
-      if (top === 0) continue;
-      // What is free at the end of a segment: all from the bump mark on, or the run that ends it.
-      let free = head[Alloc.SegmentPages]!;
-      if (s < newest) {
-        const entry = segments.at(s).u32[segments.mapWord(s) + segments.pages - 1]!;
-        const length = (entry & 3) === Kind.Free ? (entry >>> 2) & Run.LengthMask : 0;
-        free = segments.pages - length + 1; // the run's first page holds its links
+    for (let bin = Run.Bins - 1; bin >= 0 && pages > 0; ) {
+      const page = head[Alloc.RunBins + bin]!;
+      if (page === 0) {
+        bin--;
+        continue;
       }
-      const from = Math.max(free, top - pages);
-      if (from < top) segments.at(s).release(from * Size.PageBytes, top * Size.PageBytes);
-      head[Alloc.Backed + s] = from > free && from < top ? from : 0;
-      return false;
+      const segment = page >>> Run.PageBits;
+      const first = page & Run.PageMask;
+      const length = this.runLength(page);
+      this.unlinkRun(segment, first, length);
+      const { backedFrom, backedTo } = this;
+      const from = Math.max(backedFrom, backedTo - pages);
+      segments.at(segment).release(from * Size.PageBytes, backedTo * Size.PageBytes);
+      pages -= backedTo - from + Run.CallPages;
+      this.linkRun(segment, first, length, backedFrom, from);
     }
-    return true;
   }
 
-  /** Whether releaseStep has something to do. */
-  get releasable(): boolean {
-    const { head, segments } = this;
-    for (let s = 0; s < segments.count; s++) if (head[Alloc.Backed + s] !== 0) return true;
-    return false;
+  /** Somebody made a value `bytes` shorter in its slot: room that only a move gives back. */
+  loosen(bytes: number): void {
+    this.counts[Alloc.LoosenedF64] = this.counts[Alloc.LoosenedF64]! + bytes;
+  }
+
+  /** Bytes that `loosen` was told of since `takeLoosened`. */
+  get loosened(): number {
+    return this.counts[Alloc.LoosenedF64]!;
+  }
+
+  takeLoosened(): void {
+    this.counts[Alloc.LoosenedF64] = 0;
   }
 
   /** The region a handle points into. Undefined for a handle no allocator made: the caller decides who may ask. */
@@ -195,8 +252,8 @@ export class Allocator {
       return;
     }
     assert((entry & 3) === Kind.Span, "a handle to free is allocated"); // a text with numbers would be made at each call
-    const index = (entry >>> 2) & 255;
-    const first = page - (entry >>> 10);
+    const index = (entry >>> Span.ClassShift) & Span.ClassMask;
+    const first = page - ((entry >>> Span.BackShift) & Span.BackMask);
     const span = first << (Size.PageShift - 2);
     if (CHECKED) this.checkSlot(handle, index, span);
     u32[granule * 2] = u32[span]!;
@@ -207,12 +264,84 @@ export class Allocator {
     this.addLive(-(slotBytesOf[index]! >>> 3));
     const live = counts & 0xffff;
     const global = (segment << Run.PageBits) | first;
+    if ((entry & Span.Leaving) !== 0) {
+      if (live === 0) this.dropSpan(LEAVING, index, global);
+      return;
+    }
     if (live === spanSlotsOf[index]! - 1) this.linkSpan(index, global);
     // An empty span goes back unless it is the only one with room: the next allocation would fetch it again.
-    if (live === 0 && (head[Alloc.ClassHeads + index] !== global || u32[span + 2] !== 0)) {
-      this.unlinkSpan(index, global);
-      this.releaseRun(segment, first, spanPagesOf[index]!);
+    if (live === 0 && (head[Alloc.ClassHeads + index] !== global || u32[span + 2] !== 0))
+      this.dropSpan(index, index, global);
+  }
+
+  /** Makes a large run as short as `bytes` allow. */
+  shorten(handle: number, bytes: number): void {
+    const { segments } = this;
+    const segment = handle >>> Handle.SegmentShift;
+    const page = (handle & Handle.GranuleMask) >>> 9;
+    const map = segments.mapWord(segment) + page;
+    const { u32 } = segments.at(segment);
+    assert((u32[map]! & 3) === Kind.Large, "a run that is made shorter is a large one");
+    const had = (u32[map]! >>> 2) & Run.LengthMask;
+    const pages = Math.ceil(bytes / Size.PageBytes);
+    if (pages >= had || pages === 0) return;
+    u32[map] = Kind.Large | (pages << 2);
+    this.addLive((pages - had) << 9);
+    this.releaseRun(segment, page + pages, had - pages);
+  }
+
+  /** An empty span of a class, on its list or that of the leaving, becomes a free run. */
+  private dropSpan(list: number, index: number, page: number): void {
+    this.unlinkSpan(list, page);
+    if (list === LEAVING) this.head[Alloc.LeavingSpans] = this.head[Alloc.LeavingSpans]! - 1;
+    this.releaseRun(page >>> Run.PageBits, page & Run.PageMask, spanPagesOf[index]!);
+  }
+
+  // Leaving
+
+  /** Whether what a handle leads to is in a span that is to become empty. */
+  leaving(handle: number): boolean {
+    const segment = handle >>> Handle.SegmentShift;
+    const entry =
+      this.segments.at(segment).u32[this.segments.mapWord(segment) + ((handle & Handle.GranuleMask) >>> 9)]!;
+    return (entry & Span.LeavingMask) === Span.IsLeaving;
+  }
+
+  /** How many spans are to become empty. */
+  get leavingSpans(): number {
+    return this.head[Alloc.LeavingSpans]!;
+  }
+
+  /** Lets the span that begins at `first` leave. It must have room and not be leaving. */
+  leave(segment: number, first: number): void {
+    const { head, segments } = this;
+    const { u32 } = segments.at(segment);
+    const map = segments.mapWord(segment) + first;
+    const index = (u32[map]! >>> Span.ClassShift) & Span.ClassMask;
+    const page = (segment << Run.PageBits) | first;
+    if ((u32[(first << 10) + 1]! & 0xffff) === 0) return this.dropSpan(index, index, page);
+    this.unlinkSpan(index, page);
+    for (let i = 0; i < spanPagesOf[index]!; i++) u32[map + i] = u32[map + i]! | Span.Leaving;
+    this.linkSpan(LEAVING, page);
+    head[Alloc.LeavingSpans] = head[Alloc.LeavingSpans]! + 1;
+  }
+
+  /** Lets up to `most` of the leaving spans stay after all. False when there are more. */
+  stay(most: number): boolean {
+    const { head, segments } = this;
+    for (; most > 0; most--) {
+      const page = head[Alloc.ClassHeads + LEAVING]!;
+      if (page === 0) return true;
+      const segment = page >>> Run.PageBits;
+      const { u32 } = segments.at(segment);
+      const map = segments.mapWord(segment) + (page & Run.PageMask);
+      const index = (u32[map]! >>> Span.ClassShift) & Span.ClassMask;
+      this.unlinkSpan(LEAVING, page);
+      for (let i = 0; i < spanPagesOf[index]!; i++) u32[map + i] = u32[map + i]! & ~Span.Leaving;
+      this.linkSpan(index, page);
+      head[Alloc.LeavingSpans] = head[Alloc.LeavingSpans]! - 1;
     }
+    return head[Alloc.ClassHeads + LEAVING] === 0;
   }
 
   private addLive(granules: number): void {
@@ -239,7 +368,11 @@ export class Allocator {
   private newSpan(index: number): number {
     const pages = spanPagesOf[index]!;
     const page = this.takeRun(pages);
-    if (page < 0) return 0;
+    if (page < 0) {
+      // The free slots of what leaves are better than none.
+      this.stay(Number.POSITIVE_INFINITY);
+      return this.head[Alloc.ClassHeads + index]!;
+    }
     const segment = page >>> Run.PageBits;
     const first = page & Run.PageMask;
     const { u32 } = this.segments.at(segment);
@@ -306,8 +439,7 @@ export class Allocator {
         const span = (page & Run.PageMask) << 10;
         const next = words[span + 2]!;
         if ((words[span + 1]! & 0xffff) === 0) {
-          this.unlinkSpan(index, page);
-          this.releaseRun(page >>> Run.PageBits, page & Run.PageMask, spanPagesOf[index]!);
+          this.dropSpan(index, index, page);
           freed = true;
         }
         page = next;
@@ -319,26 +451,33 @@ export class Allocator {
   private findRun(pages: number): number {
     const { head } = this;
     for (let bin = binOf(pages); bin < Run.Bins; bin++) {
-      let page = head[Alloc.RunBins + bin]!;
-      let best = 0;
-      let bestPages = 0x7fffffff;
-      // An exact bin fits at its head; a wide one is searched a little for the tightest fit.
-      for (let steps = 0; page !== 0 && steps < 64; steps++) {
-        const length = this.runLength(page);
-        if (length >= pages && length < bestPages) {
-          best = page;
-          bestPages = length;
-          if (length === pages || bin < Run.ExactBins) break;
-        }
-        page = this.pageWords(page)[(page & Run.PageMask) << 10]!;
-      }
+      // What is backed first: a page that comes anew from the system costs some microseconds.
+      let best = this.fit(head[Alloc.RunBins + bin]!, pages, bin);
+      if (best === 0) best = this.fit(head[Alloc.ColdBins + bin]!, pages, bin);
       if (best !== 0) {
-        this.splitRun(best, bestPages, pages);
+        this.splitRun(best, pages);
         head[Alloc.UsedPages] = head[Alloc.UsedPages]! + pages;
         return best;
       }
     }
     return this.bump(pages);
+  }
+
+  /** Of the runs of a bin the first that fits exactly, or the tightest fit of those at the front; 0 for none. */
+  private fit(page: number, pages: number, bin: number): number {
+    let best = 0;
+    let bestPages = 0x7fffffff;
+    // An exact bin fits at its head; a wide one is searched a little.
+    for (let steps = 0; page !== 0 && steps < 64; steps++) {
+      const length = this.runLength(page);
+      if (length >= pages && length < bestPages) {
+        best = page;
+        bestPages = length;
+        if (length === pages || bin < Run.ExactBins) break;
+      }
+      page = this.pageWords(page)[this.linkWord(page)]!;
+    }
+    return best;
   }
 
   private bump(pages: number): number {
@@ -368,33 +507,42 @@ export class Allocator {
     return (entry >>> 2) & Run.LengthMask;
   }
 
-  private splitRun(page: number, length: number, pages: number): void {
-    const segment = page >>> Run.PageBits;
-    const first = page & Run.PageMask;
-    const { u32 } = this.segments.at(segment);
-    const map = this.segments.mapWord(segment);
-    const released = u32[map + first]! & Run.Released;
-    this.unlinkRun(segment, first, length);
-    if (length > pages) this.linkRun(segment, first + pages, length - pages, released);
+  /** Word of a run's links. */
+  private linkWord(page: number): number {
+    return this.segments.linkWord(page >>> Run.PageBits) + (page & Run.PageMask) * 2;
   }
 
+  /** Takes the first pages of a free run. */
+  private splitRun(page: number, pages: number): void {
+    const segment = page >>> Run.PageBits;
+    const first = page & Run.PageMask;
+    const length = this.runLength(page);
+    this.unlinkRun(segment, first, length);
+    if (length > pages)
+      this.linkRun(
+        segment,
+        first + pages,
+        length - pages,
+        Math.max(this.backedFrom, first + pages),
+        this.backedTo,
+      );
+  }
+
+  /** Makes pages that were in use a free run, together with those that it touches. */
   private releaseRun(segment: number, first: number, pages: number): void {
     const { segments, head } = this;
     head[Alloc.UsedPages] = head[Alloc.UsedPages]! - pages;
     const { u32 } = segments.at(segment);
     const map = segments.mapWord(segment);
     u32.fill(0, map + first, map + first + pages);
-    // What of the merged run the system still backs: the new pages, and neighbours that were not given back yet. The first
-    // page of a run is kept, for it holds the links.
-    let from = first + 1;
+    let from = first;
     let to = first + pages;
-    let released = 0;
     if (first > segments.firstPage(segment)) {
       const before = u32[map + first - 1]!;
       if ((before & 3) === Kind.Free) {
         const length = (before >>> 2) & Run.LengthMask;
         this.unlinkRun(segment, first - length, length);
-        from = (before & Run.Released) !== 0 ? first : first - length + 1;
+        if (this.backedTo > this.backedFrom) from = this.backedFrom;
         first -= length;
         pages += length;
       }
@@ -404,46 +552,61 @@ export class Allocator {
       if ((after & 3) === Kind.Free) {
         const length = (after >>> 2) & Run.LengthMask;
         this.unlinkRun(segment, first + pages, length);
-        to += (after & Run.Released) !== 0 ? 1 : length;
+        if (this.backedTo > this.backedFrom) to = this.backedTo;
         pages += length;
       }
     }
-    if (pages >= 64) {
-      // A large hole goes back to the system at once.
+    if (!this.lazy && pages >= Run.AtOnce) {
       segments.at(segment).release(from * Size.PageBytes, to * Size.PageBytes);
-      this.givenBack += to - from;
-      released = Run.Released;
+      to = from;
     }
-    this.linkRun(segment, first, pages, released);
+    this.linkRun(segment, first, pages, from, to);
   }
 
-  private linkRun(segment: number, first: number, pages: number, released: number): void {
+  /** Makes pages a free run of which the system may back [from, to). */
+  private linkRun(segment: number, first: number, pages: number, from: number, to: number): void {
     const { head, segments } = this;
     const { u32 } = segments.at(segment);
     const map = segments.mapWord(segment);
-    const entry = Kind.Free | (pages << 2) | released;
+    const cold = to <= from;
+    const entry = Kind.Free | (pages << 2) | (cold ? Run.Cold : 0);
     u32[map + first] = entry;
     u32[map + first + pages - 1] = entry;
     const page = (segment << Run.PageBits) | first;
-    const bin = binOf(pages);
-    const next = head[Alloc.RunBins + bin]!;
-    u32[first << 10] = next;
-    u32[(first << 10) + 1] = 0;
-    if (next !== 0) this.pageWords(next)[((next & Run.PageMask) << 10) + 1] = page;
-    head[Alloc.RunBins + bin] = page;
+    const links = this.linkWord(page);
+    const bin = (cold ? Alloc.ColdBins : Alloc.RunBins) + binOf(pages);
+    const next = head[bin]!;
+    u32[links] = next;
+    u32[links + 1] = 0;
+    if (next !== 0) this.pageWords(next)[this.linkWord(next) + 1] = page;
+    head[bin] = page;
+    if (cold) return;
+    head[Alloc.BackedPages] = head[Alloc.BackedPages]! + to - from;
+    if (pages === 1) return;
+    u32[links + 2] = from;
+    u32[links + 3] = to;
   }
 
+  /** Takes a free run out of its bin; backedFrom and backedTo are its. */
   private unlinkRun(segment: number, first: number, pages: number): void {
     const { head, segments } = this;
     const { u32 } = segments.at(segment);
     const map = segments.mapWord(segment);
+    const cold = (u32[map + first]! & Run.Cold) !== 0;
     u32[map + first] = 0;
     u32[map + first + pages - 1] = 0;
-    const next = u32[first << 10]!;
-    const previous = u32[(first << 10) + 1]!;
-    if (previous === 0) head[Alloc.RunBins + binOf(pages)] = next;
-    else this.pageWords(previous)[(previous & Run.PageMask) << 10] = next;
-    if (next !== 0) this.pageWords(next)[((next & Run.PageMask) << 10) + 1] = previous;
+    const links = this.linkWord((segment << Run.PageBits) | first);
+    const next = u32[links]!;
+    const previous = u32[links + 1]!;
+    if (previous === 0) head[(cold ? Alloc.ColdBins : Alloc.RunBins) + binOf(pages)] = next;
+    else this.pageWords(previous)[this.linkWord(previous)] = next;
+    if (next !== 0) this.pageWords(next)[this.linkWord(next) + 1] = previous;
+    this.backedFrom = first;
+    this.backedTo = first;
+    if (cold) return;
+    this.backedFrom = pages === 1 ? first : u32[links + 2]!;
+    this.backedTo = pages === 1 ? first + 1 : u32[links + 3]!;
+    head[Alloc.BackedPages] = head[Alloc.BackedPages]! - (this.backedTo - this.backedFrom);
   }
 
   /** Every invariant of this file, re-derived by walking all pages: O(memory), for tests. */
@@ -451,6 +614,9 @@ export class Allocator {
     const { head, segments } = this;
     let used = 0;
     let live = 0;
+    let backed = 0;
+    let leaving = 0;
+    const withRoom = new Int32Array(LEAVING + 1);
     for (let s = 0; s < segments.count; s++) {
       const { u32 } = segments.at(s);
       const map = segments.mapWord(s);
@@ -471,17 +637,62 @@ export class Allocator {
             assert((h & Handle.GranuleMask) >>> 9 < page + length, "a free slot stays in its span");
             free++;
           }
-          assert((counts & 0xffff) + free === counts >>> 16, `span ${page}: live + free = handed out`);
+          const spanLive = counts & 0xffff;
+          assert(spanLive + free === counts >>> 16, `span ${page}: live + free = handed out`);
           assert(counts >>> 16 <= spanSlotsOf[index]!, `span ${page}: no slot beyond the last`);
-          live += (counts & 0xffff) * slotBytesOf[index]!;
+          live += spanLive * slotBytesOf[index]!;
+          const leaves = entry & Span.Leaving;
+          if (leaves !== 0) {
+            assert(spanLive > 0 && spanLive < spanSlotsOf[index]!, `span ${page} leaves for a reason`);
+            leaving++;
+          }
+          for (let i = 0; i < length; i++)
+            assert(
+              u32[map + page + i] === (Kind.Span | (index << 2) | (i << Span.BackShift) | leaves),
+              `page ${page + i} is the span's`,
+            );
+          if (spanLive < spanSlotsOf[index]!) {
+            const list = leaves === 0 ? index : LEAVING;
+            withRoom[list] = withRoom[list]! + 1;
+          }
         } else if (kind === Kind.Large) live += length * Size.PageBytes;
-        else assert(!previousFree, `free runs at ${page} do not touch`);
+        else {
+          assert(!previousFree, `free runs at ${page} do not touch`);
+          assert(u32[map + page + length - 1] === entry, `free run ${page} ends as it begins`);
+          const links = segments.linkWord(s) + page * 2;
+          const cold = (entry & Run.Cold) !== 0;
+          const from = cold || length === 1 ? page : u32[links + 2]!;
+          const to = cold ? page : length === 1 ? page + 1 : u32[links + 3]!;
+          assert(page <= from && to <= page + length, `what is backed of free run ${page} is its`);
+          assert(cold || from < to, `free run ${page} is cold when nothing is backed`);
+          backed += to - from;
+        }
         if (kind !== Kind.Free) used += length;
         previousFree = kind === Kind.Free;
         page += length;
       }
     }
+    for (let list = 0; list <= LEAVING; list++) {
+      let before = 0;
+      let spans = 0;
+      for (let page = head[Alloc.ClassHeads + list]!; page !== 0; spans++) {
+        const words = this.pageWords(page);
+        const entry = words[segments.mapWord(page >>> Run.PageBits) + (page & Run.PageMask)]!;
+        const leaves = (entry & Span.LeavingMask) === Span.IsLeaving;
+        assert(
+          list === LEAVING ? leaves : (entry & 0x3ff) === (Kind.Span | (list << 2)) && !leaves,
+          "a list has its own",
+        );
+        const span = (page & Run.PageMask) << 10;
+        assert(words[span + 3] === before, `span ${page} knows the one before`);
+        before = page;
+        page = words[span + 2]!;
+      }
+      assert(spans === withRoom[list], `list ${list}: ${spans} spans of ${withRoom[list]} with room`);
+    }
     assert(used === head[Alloc.UsedPages]!, `used pages: counted ${used}, kept ${head[Alloc.UsedPages]}`);
+    assert(backed === head[Alloc.BackedPages]!, `backed: counted ${backed}, kept ${head[Alloc.BackedPages]}`);
+    assert(leaving === head[Alloc.LeavingSpans]!, `leaving: counted ${leaving}`);
     assert(live === this.liveBytes, `live bytes: counted ${live}, kept ${this.liveBytes}`);
   }
 }

@@ -13,7 +13,7 @@ export const enum Super {
   LockWaiters = 1,
   SegmentCount = 16,
   SegmentBytes = 17,
-  // 64..415: the allocator (Alloc in allocator.ts)
+  // 64..427: the allocator (Alloc in allocator.ts)
   Addresses = 256, // f64 index: words 512..575
   Shard = 640, // i32 word: the shard's own fields from here on (shard.ts)
   Bytes = 8192,
@@ -87,9 +87,14 @@ export class Segments {
     return segment === 0 ? Super.Bytes >> 2 : 0;
   }
 
-  /** First page after superblock and page map. */
+  /** u32 word at which the links of a segment's free runs begin: two a page. */
+  linkWord(segment: number): number {
+    return this.mapWord(segment) + this.pages;
+  }
+
+  /** First page after superblock, page map and links. */
   firstPage(segment: number): number {
-    const head = (segment === 0 ? Super.Bytes : 0) + this.pages * 4;
+    const head = (segment === 0 ? Super.Bytes : 0) + this.pages * 12;
     return Math.ceil(head / Size.PageBytes);
   }
 }

@@ -67,8 +67,6 @@ assert(Field.Expired === Super.Shard + DATABASES * Root.Words + 1, "the shard's 
 
 /** Blocks of a removed collection that are freed at once: a hash of a thousand fields is done with that. */
 const RECLAIM_AT_ONCE = 64;
-/** Pages given back to the system after which a step ends. */
-const RECLAIM_PAGES = 512;
 
 /** The hash whose fields are reaped. */
 const hash = new Hash();
@@ -82,6 +80,9 @@ export class Shard {
   private version = 0;
   /** How often `lock` was called by a holder: EXEC holds its shards, and what it runs may lock one of them again. */
   private depth = 0;
+  /** A read without the lock has met what only its holder may do something about: it is to be made again with it. Cleared
+   *  by who asks. */
+  needsLock = false;
   /** Who hears of events; set by the worker. */
   sink: EventSink | null = null;
   /** Whether this worker may change the shard now: it holds the lock, or is the only worker. */
@@ -105,7 +106,7 @@ export class Shard {
   ) {
     this.superblock = segments.at(0);
     this.region = this.superblock;
-    this.allocator = new Allocator(segments);
+    this.allocator = new Allocator(segments, true);
     this.index = new KeyIndex(this.allocator, this.superblock, Super.Shard);
     this.register = new Register(registerSegments, this.superblock.i32, Field.Attention, Attention.Names);
     this.exclusive = alone;
@@ -187,6 +188,7 @@ export class Shard {
     const deadline = deadlineAt(region, at);
     if (deadline === 0 || deadline > this.clock.nowMs) return handle;
     if (this.exclusive) this.expireFound(db, handle, key);
+    else if (this.superblock.i32[Field.Attention] !== 0) this.needsLock = true; // somebody is to be told
     return 0;
   }
 
@@ -496,28 +498,18 @@ export class Shard {
 
   /** Whether there is work for reclaimStep. */
   get reclaimable(): boolean {
-    return this.superblock.i32[Field.Discarded] !== 0 || this.allocator.releasable;
+    return this.superblock.i32[Field.Discarded] !== 0;
   }
 
-  /** Frees about `blocks` pages of removed collections; when there are none, gives as many that a flush left back to the
-   *  system. */
+  /** Frees about `blocks` pages of removed collections. */
   reclaimStep(blocks: number): void {
     const { i32 } = this.superblock;
     const handle = i32[Field.Discarded]! >>> 0;
-    if (handle === 0) {
-      this.allocator.releaseStep(blocks);
-      return;
-    }
+    if (handle === 0) return;
     const place = this.place;
     const { region, at, handle: kept } = this;
     place.openHandle(this, handle);
-    // Blocks are freed in no order of addresses, so most spans become empty, and go back, with the last of them: a step
-    // is bounded by either.
-    const { allocator } = this;
-    const enough = allocator.givenBack + RECLAIM_PAGES;
-    let done = false;
-    for (let left = blocks; left > 0 && !done && allocator.givenBack < enough; left -= RECLAIM_AT_ONCE)
-      done = freePages(place.type, place, RECLAIM_AT_ONCE);
+    const done = freePages(place.type, place, blocks);
     if (done) {
       i32[Field.Discarded] = place.region.view.getInt32(place.valueStart + PagesRoot.Next, true);
       this.allocator.free(handle);

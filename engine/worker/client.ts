@@ -17,6 +17,8 @@ export class Client extends Connection {
   shownDb = 0;
   /** How it waits; null before its first blocking command. */
   waiting: Waiting | null = null;
+  /** What tells its nodes of tracked keys from those of who had its entry before; 0 before it first tracks. */
+  trackingToken = 0;
   /** Whether bytes were posted to it that the end of the turn sends. */
   posted = false;
   /** Since when its unsent replies are over the soft limit; 0: they are not. */

@@ -155,10 +155,11 @@ export class Dispatcher {
         call.start = ready.start;
         call.length = ready.length;
         const before = reply.at;
+        const mode = session.replyMode;
         this.execute(client, count > 1 ? i : -1);
         // A command that has to wait has its reply, or none, later.
         if (session.replyMode !== ReplyMode.On && session.suspended === Suspended.No)
-          this.applyReplyMode(client, before);
+          this.applyReplyMode(client, mode, before);
         if ((session.mode & Mode.Receives) !== 0) this.host.drainMail();
         if (session.closing || client.closed) {
           this.begin = end;
@@ -236,11 +237,12 @@ export class Dispatcher {
     this.touched = touched;
   }
 
-  private applyReplyMode(client: Client, from: number): void {
+  /** Drops the reply from `from` on of a command that was to be silent when it began, by `mode`. */
+  private applyReplyMode(client: Client, mode: ReplyMode, from: number): void {
     const { session } = client;
     if (session.replyMode === ReplyMode.SkipNext) session.replyMode = ReplyMode.Skipping;
     else if (session.replyMode === ReplyMode.Skipping) session.replyMode = ReplyMode.On;
-    this.call.reply.at = from;
+    if (mode !== ReplyMode.On) this.call.reply.at = from;
   }
 
   /** Runs the command in `call`; `fetched` is its place in the batch, -1 when nothing was fetched. */
@@ -402,10 +404,13 @@ export class Dispatcher {
     call.row = entry.row;
     const from = reply.at;
     reply.direct = session.replyMode === ReplyMode.On;
+    // What comes after a command that ends the connection or silences it is run, and not heard.
+    const silent = session.closing || session.replyMode === ReplyMode.Off;
     const tracking = (session.mode & Mode.Tracking) !== 0;
     if (tracking && (entry.flags & Flag.ReadOnly) !== 0) this.host.tracked(client, entry);
     this.invoke(entry, from);
     this.count(entry, from);
+    if (silent && (session.closing || session.replyMode === ReplyMode.Off)) reply.at = from;
     const gate = this.words[Word.Gate]!;
     if ((gate & Gate.Monitored) !== 0) this.host.monitored(client, entry);
     if (reply.at - reply.begin > SPILL_BYTES && session.replyMode === ReplyMode.On)
@@ -443,10 +448,12 @@ export class Dispatcher {
       if (version !== -1) {
         try {
           entry.handler!(call);
-          if (shard.readValid(version)) return;
+          if (!shard.needsLock && shard.readValid(version)) return;
         } catch {
           // A torn read led nowhere: nothing was written, so it can be repeated.
         }
+        if (shard.needsLock) tries = most;
+        shard.needsLock = false;
         call.reply.at = from;
         call.reply.overflow = false;
         call.hits = hits;

@@ -243,6 +243,8 @@ export class Exchange implements PubSub {
   subscribe(call: Call, space: Space, i: number): boolean {
     const client = this.pushes.current!;
     const { session } = client;
+    // The confirmation before this one may have been the end of the connection, which is forgotten already.
+    if (client.closed) return true;
     const name = call.text(i);
     let held = this.held.get(session);
     if (held?.[space].has(name) === true) return true;
@@ -394,6 +396,8 @@ export class Exchange implements PubSub {
       if (channels.space !== space) return false;
       return i === 0 || globMatch(input.u8, call.start[i]!, call.length[i]!, region.u8, start, bytes);
     };
+    // Sent at once, a name could end the connection, and its subscriptions with it, under the lock.
+    reply.direct = false;
     this.lock();
     let count = 0;
     for (let name = channels.firstName(); name !== 0; name = channels.nextName(name))

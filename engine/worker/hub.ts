@@ -20,10 +20,11 @@ export class WorkerHub implements Hub {
   waiters!: Waiters;
   signals!: Signals;
 
-  /** `pushes` knows whose command runs; `forget` ends all that a client takes part in. */
+  /** `pushes` knows whose command runs; `forget` ends all that a client takes part in; `executed` hears of each EXEC. */
   constructor(
     private readonly pushes: Pushes,
     private readonly forget: (client: Client) => void,
+    private readonly executed: () => void,
   ) {}
 
   get serving(): boolean {
@@ -32,6 +33,7 @@ export class WorkerHub implements Hub {
 
   exec(_call: Call): void {
     this.transactions.exec(this.pushes.current!);
+    this.executed();
   }
 
   watch(_call: Call, i: number): boolean {

@@ -5,7 +5,7 @@
 //
 //   KIND    b                       c                      d
 //   Watch   -                       -                      -
-//   Track   token of the tracking   -                      -
+//   Track   token of the client     -                      -
 //   Wait    token of the waiting    record of the command  type waited for, shard of the record << 8
 //
 // Neighbours: engine/index/register.ts; transactions.ts, waiters.ts, tracker.ts write them, signals.ts reads them.

@@ -28,7 +28,8 @@ export class Locks {
   mark(entry: Entry, within: boolean): void {
     if ((entry.flags & Flag.Write) !== 0) this.writes = true;
     if (!entry.locks) {
-      if (within && entry.scope === Scope.Each) this.all = true;
+      // What administers may lock any shard: it sets what all are to tell, or ends connections that wait and watch.
+      if (within && (entry.scope === Scope.Each || (entry.flags & Flag.Admin) !== 0)) this.all = true;
       return;
     }
     const { call, keyspace, marks, walk } = this;

@@ -66,7 +66,7 @@ export class ServerView implements Server {
   }
 
   setting(name: string): string | undefined {
-    return this.owner.settings.get(name);
+    return this.owner.settings.shown(name);
   }
 
   settingNames(): readonly string[] {
@@ -306,9 +306,7 @@ export class ServerView implements Server {
   }
 
   sleep(seconds: number): void {
-    this.owner.control.stallUntilMs = Date.now() + seconds * 1000;
-    this.owner.order();
-    this.owner.clock.nowMs = Date.now(); // what follows in this turn happens afterwards, however late the others heard
+    this.owner.stall(seconds);
   }
 
   setActiveExpire(on: boolean): void {

@@ -2,7 +2,7 @@
 //
 // Default mode: a key that is read is a name of TRACKED_SPACE in its shard's register, with a node of kind Track for each
 // client that has read it; the first touch tells them all and forgets the name. A client that stops tracking, or is gone,
-// leaves its nodes behind: the token in its entry of the control region is another then. `tracking-table-max-keys`
+// leaves its nodes behind: the token in its entry of the control region is 0, or another's, then. `tracking-table-max-keys`
 // bounds the names; one too many is told as if it had been touched.
 // BCAST: nothing is remembered. The keys that a worker's clients write in one pipeline go, as they are, to the workers
 // that have such clients, and these tell each of theirs which match, one push a prefix, in byte order.
@@ -88,8 +88,9 @@ export class Tracker implements TrackingHub {
     const { redirect } = session.tracking!;
     this.words[word + ClientEntry.RedirectI32] = redirect;
     this.words[word + ClientEntry.RedirectEntryI32] = redirect === 0 ? 0 : this.control.findClient(redirect);
-    if (this.words[word + ClientEntry.TrackingI32] === 0)
-      Atomics.store(this.words, word + ClientEntry.TrackingI32, this.control.token());
+    // The same after OFF: what was read before, and not touched since, is still told of, as in Redis.
+    if (client.trackingToken === 0) client.trackingToken = this.control.token();
+    Atomics.store(this.words, word + ClientEntry.TrackingI32, client.trackingToken);
     if (!broadcast || (session.mode & Mode.Broadcast) !== 0) return;
     session.mode |= Mode.Broadcast;
     this.broadcasting.add(client);

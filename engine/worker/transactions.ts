@@ -46,7 +46,11 @@ export class Transactions {
   }
 
   /** Queues the command in `call`. False when there is no memory for it. */
-  queue(transaction: Transaction, entry: Entry): boolean {
+  queue(client: Client, entry: Entry): boolean {
+    const transaction = client.session.transaction!;
+    // It will not run: no memory is spent on what follows.
+    if (transaction.doomed || this.control.region.i32[(client.entry >> 2) + ClientEntry.DirtyI32] !== 0)
+      return true;
     const { call } = this;
     const { argc, start, length, input } = call;
     let bytes = 8 + argc * 4;
@@ -118,8 +122,6 @@ export class Transactions {
     const { input, argc, start, length, row, reply } = call;
     const transaction = session.transaction!;
     const { commands, shards } = transaction;
-    // The queue is what runs now: nothing that runs may add to it.
-    session.mode &= ~Mode.Multi;
     if (keyspace.shards.length > 1) {
       for (let i = 0, at = 0; i < commands; i++) {
         const entry = entries[transaction.queue!.i32[at >> 2]!]!;
@@ -141,6 +143,7 @@ export class Transactions {
       call.inTransaction = false;
       runner.serveWaiting();
     }
+    session.mode &= ~Mode.Multi;
     this.unwatch(session, client.entry);
     locks.unlock();
     this.drop(transaction);

@@ -117,6 +117,8 @@ export class Worker implements Events, DispatchHost, DirectSink {
   /** Something has come since the turn ended: there is no sleep before the next. */
   private awake = false;
   private notify = 0;
+  /** DEBUG SLEEP was called by EXEC, within which time stands still. */
+  private slept = false;
   private sendHigh = 0;
   private stopping = false;
   private stopDeadlineMs = 0;
@@ -148,7 +150,14 @@ export class Worker implements Events, DispatchHost, DirectSink {
     this.words = control.region.i32;
     this.mail = Mail.attach(plan.mail, plan.index);
     this.pushes = new Pushes(this.reply);
-    const hub = new WorkerHub(this.pushes, (client) => this.forget(client));
+    const hub = new WorkerHub(
+      this.pushes,
+      (client) => this.forget(client),
+      () => {
+        if (this.slept) this.clock.nowMs = Date.now();
+        this.slept = false;
+      },
+    );
     this.call = new Call(send, this.reply, keyspace, new ServerView(this), hub);
     this.locks = new Locks(keyspace, this.call);
     this.waiters = new Waiters(this.call, keyspace, control, this.mail, entries, this);
@@ -578,7 +587,9 @@ export class Worker implements Events, DispatchHost, DirectSink {
     if (session.closing) return;
     session.lastMs = this.clock.nowMs;
     this.heard = true;
-    if (session.suspended !== Suspended.No) return this.keepUnread(client, region, start, end);
+    // What was kept unread before it is run first, also when the wait is over by now: at the end of the turn.
+    if (session.suspended !== Suspended.No || (client.parser === null && client.inputEnd > 0))
+      return this.keepUnread(client, region, start, end);
     if (this.mail.pending) {
       // What was sent before this command was is told before its reply.
       this.drainMail();
@@ -783,7 +794,7 @@ export class Worker implements Events, DispatchHost, DirectSink {
   // What the dispatcher asks for connections that something is special about
 
   queue(client: Client, entry: Entry): boolean {
-    return this.transactions.queue(client.session.transaction!, entry);
+    return this.transactions.queue(client, entry);
   }
 
   queueNeedsMemory(client: Client): boolean {
@@ -869,7 +880,7 @@ export class Worker implements Events, DispatchHost, DirectSink {
     f64[page + Figure.Misses] = call.misses;
     f64[page + Figure.Errors] = this.errors;
     f64[page + Figure.InputDisconnections] = this.inputDisconnections;
-    f64[page + Figure.OutputDisconnections] = this.outputDisconnections;
+    f64[page + Figure.OutputDisconnections] = this.outputDisconnections + this.pushes.disconnections;
     f64[page + Figure.Turns] = this.turns;
     f64[page + Figure.ReadRetries] = dispatcher.readRetries;
     f64[page + Figure.LockWaits] = lockWaits();
@@ -899,6 +910,16 @@ export class Worker implements Events, DispatchHost, DirectSink {
       this.bytesOut -= client.bytesOut;
     }
     this.publishFigures();
+  }
+
+  /** Everybody waits for so long. */
+  stall(seconds: number): void {
+    const { nowMs } = this.clock;
+    this.control.stallUntilMs = Date.now() + seconds * 1000;
+    this.order();
+    // What follows in this turn happens afterwards, however late the others heard.
+    this.slept = this.call.inTransaction;
+    this.clock.nowMs = this.slept ? nowMs : Date.now();
   }
 
   /** Tells all workers to look at their orders. */

@@ -7,16 +7,15 @@
 //   RATE = 0: closed loop, one request outstanding per connection: the saturation rate, not pipelined.
 // The first `warmUpSeconds` are not recorded. Prints one line of JSON, a Report.
 //
-// It spins on epoll_wait(0) and talks to the kernel through bun:ffi, with buffers made once: no allocation and hence
-// no collection of its own in the measured time. `lag` says how late requests were sent: where lag is near the latency,
-// the generator was the bottleneck and not the server.
+// It spins on epoll_wait(0), without allocation in the measured time (sockets.ts). `lag` says how late requests were
+// sent: where lag is near the latency, the generator was the bottleneck and not the server.
 //
 // Requests have one length and so have replies (every key exists, every value has VALUE_BYTES), which makes counting
 // replies a division. Request order within a connection is reply order; `due` keeps the times in between.
 
-import { dlopen, FFIType, type Pointer, ptr } from "bun:ffi";
 import { Histogram } from "./histogram.ts";
 import { RandomBytes } from "./lib.ts";
+import { Outgoing, Sockets } from "./sockets.ts";
 
 export interface Report {
   requests: number;
@@ -30,21 +29,6 @@ export interface Report {
   lagMaxUs: number;
 }
 
-const libc = dlopen("libc.so.6", {
-  socket: { args: ["i32", "i32", "i32"], returns: "i32" },
-  connect: { args: ["i32", "ptr", "u32"], returns: "i32" },
-  setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
-  send: { args: ["i32", "ptr", "usize", "i32"], returns: FFIType.i64_fast },
-  recv: { args: ["i32", "ptr", "usize", "i32"], returns: FFIType.i64_fast },
-  epoll_create1: { args: ["i32"], returns: "i32" },
-  epoll_ctl: { args: ["i32", "i32", "i32", "ptr"], returns: "i32" },
-  epoll_wait: { args: ["i32", "ptr", "i32", "i32"], returns: "i32" },
-}).symbols;
-
-const flagDontWait = 0x40;
-const flagNoSignal = 0x4000;
-const eventWords = process.arch === "x64" ? 3 : 4; // struct epoll_event: packed on x86-64 only; events, then our index
-const eventData = process.arch === "x64" ? 1 : 2;
 const warmUpSeconds = 2;
 const dueSlots = 1 << 15; // outstanding requests per connection
 const frameCount = 1 << 14; // prepared requests, random keys
@@ -52,16 +36,12 @@ const frameCount = 1 << 14; // prepared requests, random keys
 const [port, connectionCount, seconds, rate, , keys, valueBytes] = process.argv.slice(2).map(Number);
 const command = process.argv[6];
 
-const frames = prepareFrames();
-const frameBytes = frames.byteLength / frameCount;
-const framesAt = Number(ptr(frames));
+const frames = new Outgoing(prepareFrames());
+const frameBytes = frames.bytes.length / frameCount;
 const replyBytes = command === "get" ? `$${valueBytes}\r\n`.length + valueBytes + 2 : 5;
-const input = new Uint8Array(new ArrayBuffer(1 << 20));
-const inputAt = Number(ptr(input));
-const events = new Uint32Array(new ArrayBuffer(4 * eventWords * connectionCount));
-const eventsAt = Number(ptr(events));
+const sockets = new Sockets(port, connectionCount);
+const { input } = sockets;
 
-const fds = new Int32Array(new ArrayBuffer(4 * connectionCount));
 const due = new Float64Array(connectionCount * dueSlots); // ring per connection: the ns each request was due
 const sent = new Uint32Array(connectionCount); // requests sent, modulo 2^32, as are those answered
 const answered = new Uint32Array(connectionCount);
@@ -70,35 +50,14 @@ const partial = new Uint32Array(connectionCount); // bytes received of the reply
 const latency = new Histogram();
 const lag = new Histogram();
 
-function prepareFrames(): Uint8Array {
+function prepareFrames(): string {
   const random = new RandomBytes(7);
   const value = "v".repeat(valueBytes);
   const tail = command === "get" ? "\r\n" : `\r\n$${valueBytes}\r\n${value}\r\n`;
   const head = command === "get" ? "*2\r\n$3\r\nGET\r\n$16\r\nkey:" : "*3\r\n$3\r\nSET\r\n$16\r\nkey:";
-  const text = Array.from({ length: frameCount }, () => {
+  return Array.from({ length: frameCount }, () => {
     return head + `${random.next() % keys}`.padStart(12, "0") + tail;
   }).join("");
-  const bytes = new Uint8Array(new ArrayBuffer(text.length));
-  bytes.set(Buffer.from(text, "latin1"));
-  return bytes;
-}
-
-function openConnections(): number {
-  const epoll = libc.epoll_create1(0);
-  const address = new Uint8Array(new ArrayBuffer(16));
-  address.set([2, 0, port >> 8, port & 255, 127, 0, 0, 1]); // sockaddr_in: AF_INET, port, 127.0.0.1
-  const one = new Int32Array(new ArrayBuffer(4)).fill(1);
-  const event = new Uint32Array(new ArrayBuffer(4 * eventWords));
-  for (let index = 0; index < connectionCount; index++) {
-    const fd = libc.socket(2, 1, 0);
-    if (fd < 0 || libc.connect(fd, ptr(address), 16) !== 0) throw new Error(`cannot connect to port ${port}`);
-    libc.setsockopt(fd, 6, 1, ptr(one), 4); // TCP_NODELAY
-    event[0] = 1; // EPOLLIN
-    event[eventData] = index;
-    if (libc.epoll_ctl(epoll, 1, fd, ptr(event)) !== 0) throw new Error("epoll_ctl failed");
-    fds[index] = fd;
-  }
-  return epoll;
 }
 
 let nextFrame = 0;
@@ -106,10 +65,7 @@ let nextFrame = 0;
 /** Sends one request that was due at `dueNs`. False when the socket takes no more now: try again, the debt stands. */
 function sendOne(connection: number, dueNs: number): boolean {
   if ((sent[connection] - answered[connection]) >>> 0 >= dueSlots) return false;
-  const address = framesAt + nextFrame * frameBytes;
-  const took = Number(
-    libc.send(fds[connection], address as Pointer, frameBytes, flagDontWait | flagNoSignal),
-  );
+  const took = sockets.send(connection, frames.address + nextFrame * frameBytes, frameBytes);
   if (took < 0) return false;
   if (took !== frameBytes) throw new Error("a request went out in part");
   nextFrame = (nextFrame + 1) & (frameCount - 1);
@@ -120,9 +76,8 @@ function sendOne(connection: number, dueNs: number): boolean {
 
 /** Reads what has come on a connection and records the replies it completes. Returns how many those were. */
 function receive(connection: number, recordFromNs: number): number {
-  const got = Number(libc.recv(fds[connection], inputAt as Pointer, input.byteLength, flagDontWait));
-  if (got === 0) throw new Error("the server closed a connection");
-  if (got < 0) return 0;
+  const got = sockets.receive(connection);
+  if (got === 0) return 0;
   if (partial[connection] === 0 && input[0] !== (command === "get" ? 36 : 43)) {
     throw new Error(
       `unexpected reply ${Buffer.from(input.subarray(0, Math.min(got, 60))).toString("latin1")}`,
@@ -141,7 +96,7 @@ function receive(connection: number, recordFromNs: number): number {
 }
 
 /** Runs until `endNs`; open loop waits for the last replies for a second more. */
-function openLoop(epoll: number, startNs: number, recordFromNs: number, endNs: number): void {
+function openLoop(startNs: number, recordFromNs: number, endNs: number): void {
   const intervalNs = 1e9 / rate;
   let request = 0;
   let outstanding = 0;
@@ -156,35 +111,34 @@ function openLoop(epoll: number, startNs: number, recordFromNs: number, endNs: n
       outstanding++;
       nowNs = Bun.nanoseconds();
     }
-    const ready = libc.epoll_wait(epoll, eventsAt as Pointer, connectionCount, 0);
+    const ready = sockets.poll();
     for (let index = 0; index < ready; index++) {
-      outstanding -= receive(events[index * eventWords + eventData], recordFromNs);
+      outstanding -= receive(sockets.ready(index), recordFromNs);
     }
     if (nowNs >= endNs && (outstanding === 0 || nowNs >= endNs + 1e9)) break;
   }
   if (outstanding !== 0) throw new Error(`${outstanding} requests unanswered a second after the end`);
 }
 
-function closedLoop(epoll: number, recordFromNs: number, endNs: number): void {
+function closedLoop(recordFromNs: number, endNs: number): void {
   let nowNs = Bun.nanoseconds();
   for (let connection = 0; connection < connectionCount; connection++) sendOne(connection, nowNs);
   while (nowNs < endNs) {
-    const ready = libc.epoll_wait(epoll, eventsAt as Pointer, connectionCount, 0);
+    const ready = sockets.poll();
     nowNs = Bun.nanoseconds();
     for (let index = 0; index < ready; index++) {
-      const connection = events[index * eventWords + eventData];
+      const connection = sockets.ready(index);
       if (receive(connection, recordFromNs) > 0) sendOne(connection, nowNs);
     }
   }
 }
 
 if (import.meta.main) {
-  const epoll = openConnections();
   const startNs = Bun.nanoseconds() + 1e6;
   const recordFromNs = startNs + warmUpSeconds * 1e9;
   const endNs = recordFromNs + seconds * 1e9;
-  if (rate > 0) openLoop(epoll, startNs, recordFromNs, endNs);
-  else closedLoop(epoll, recordFromNs, endNs);
+  if (rate > 0) openLoop(startNs, recordFromNs, endNs);
+  else closedLoop(recordFromNs, endNs);
   const report: Report = {
     requests: latency.count,
     perSecond: latency.count / seconds,

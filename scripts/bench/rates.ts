@@ -169,7 +169,8 @@ export class Rates<Cell> {
     return (this.samples.get(this.key(cell, name)) ?? []).map(({ perCpuSecond }) => perCpuSecond);
   }
 
-  private medianOf(cell: Cell, name: string): number {
+  /** Operations per CPU-second of a subject in a cell, the median of the rounds. */
+  medianOf(cell: Cell, name: string): number {
     return median(this.perCpuSecond(cell, name));
   }
 

@@ -7,7 +7,8 @@
 /** Name and meaning, the rows of docs/clients.md. */
 export const checks = {
   connect: "connects with host and port only, PING",
-  handshake: "speaks the protocol version it prefers, and its name and version are known to the server",
+  handshake:
+    "speaks the protocol version it prefers; the server knows the name and version that it gives, if any",
   strings: "SET with options, GET, APPEND, GETRANGE, INCR, INCRBYFLOAT, MSET, MGET, a missing key",
   lists: "RPUSH, LPUSH, LRANGE, LPOP, LLEN, LMOVE, LPOS",
   hashes: "HSET, HGET, HMGET, HGETALL, HINCRBY, HDEL",

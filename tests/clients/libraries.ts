@@ -17,6 +17,8 @@ export interface Library {
   readonly command: readonly string[];
   /** The program that scripts/clients makes of the folder's sources, if it has to. */
   readonly built?: string;
+  /** For what comes from Debian's packages: its version is that of the system. */
+  readonly debian?: true;
   /** For a package of npm: its name. */
   readonly npm?: string;
   /** For a package of npm: the library, an ancestor of it, whose program it runs with its own name in the imports. */
@@ -72,6 +74,7 @@ export const libraries: readonly Library[] = [
     id: "hiredis",
     title: "hiredis",
     language: "C",
+    debian: true,
     command: ["tmp/clients-hiredis/program"],
     built: "tmp/clients-hiredis/program",
   },
@@ -79,12 +82,14 @@ export const libraries: readonly Library[] = [
     id: "phpredis",
     title: "phpredis",
     language: "PHP",
+    debian: true,
     command: ["php", "tests/clients/phpredis/program.php"],
   },
   {
     id: "redis-rb",
     title: "redis-rb",
     language: "Ruby",
+    debian: true,
     command: ["ruby", "tests/clients/redis-rb/program.rb"],
   },
 ];

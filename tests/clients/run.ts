@@ -1,14 +1,17 @@
 // run.ts: runs a client library's program against a server and reads its lines.
 //
-//   bun tests/clients/run.ts [--server PATH] [--workers N] [--only CHECK,...] [LIBRARY ...]
+//   bun tests/clients/run.ts [--server PATH] [--workers N] [--only CHECK,...] [--log FILE] [LIBRARY ...]
 //
-// runs them one after the other: against our own executable, or against the Redis-compatible server PATH.
+// runs them one after the other: against our own executable, or against the Redis-compatible server PATH. FILE receives
+// the bytes of all connections.
 // clients.test.ts and scripts/clients-doc.ts take `run` from here. The program may ask for its server's death (see
 // program.ts), so each has a server of its own.
+import { appendFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { freePort, Server } from "../support/server.ts";
 import { type Check, checkNames, checks } from "./checks.ts";
 import { type Library, libraries, prepare, reasonToSkip, root, versionOf } from "./libraries.ts";
+import { Wiretap } from "./wiretap.ts";
 
 /** A server that can be killed and started again on its port. */
 export interface Subject {
@@ -87,8 +90,16 @@ export function otherServer(path: string): Subject {
   };
 }
 
-/** One library's program against one server, which is started before and killed after. */
-export async function run(library: Library, subject: Subject, only: readonly string[] = []): Promise<Result> {
+/**
+ * One library's program against one server, which is started before and killed after. `port` is where the program
+ * connects to if not to the server itself.
+ */
+export async function run(
+  library: Library,
+  subject: Subject,
+  only: readonly string[] = [],
+  port = subject.port,
+): Promise<Result> {
   await prepare(library);
   await subject.start();
   const begin = performance.now();
@@ -104,7 +115,7 @@ export async function run(library: Library, subject: Subject, only: readonly str
       PATH: process.env.PATH ?? "",
       HOME: process.env.HOME ?? "",
       HOST: "127.0.0.1",
-      PORT: `${subject.port}`,
+      PORT: `${port}`,
       LIBRARY: library.id,
       SCRIPTING: subject.scripting ? "yes" : "no",
       ...(only.length > 0 ? { ONLY: only.join(",") } : {}),
@@ -124,8 +135,7 @@ export async function run(library: Library, subject: Subject, only: readonly str
       outcomes.set(name as Check, { verdict: word, reason });
     else noise += `${line}\n`;
   };
-  const errors = new Response(program.stderr).text();
-  try {
+  const read = async () => {
     let rest = "";
     const decoder = new TextDecoder();
     for await (const chunk of program.stdout) {
@@ -134,6 +144,12 @@ export async function run(library: Library, subject: Subject, only: readonly str
       for (const line of lines) await take(line);
     }
     if (rest !== "") await take(rest);
+  };
+  const errors = new Response(program.stderr).text();
+  // A child of the program's may outlive it and hold its pipes open.
+  const gone = program.exited.then(() => Bun.sleep(1000));
+  try {
+    await Promise.race([read(), gone]);
     const code = await program.exited;
     if (code !== 0)
       noise += `exit status ${code}${program.signalCode === null ? "" : `, ${program.signalCode}`}\n`;
@@ -145,7 +161,7 @@ export async function run(library: Library, subject: Subject, only: readonly str
   for (const name of checkNames)
     if (!outcomes.has(name) && (only.length === 0 || only.includes(name)))
       outcomes.set(name, { verdict: "FAIL", reason: "the program said nothing of it" });
-  noise += await errors;
+  noise += await Promise.race([errors, gone.then(() => "")]);
   return { library, version, outcomes, noise: noise.trim(), seconds: (performance.now() - begin) / 1000 };
 }
 
@@ -162,7 +178,12 @@ export function report(result: Result): string {
 if (import.meta.main) {
   const { values, positionals } = parseArgs({
     args: Bun.argv.slice(2),
-    options: { server: { type: "string" }, workers: { type: "string" }, only: { type: "string" } },
+    options: {
+      server: { type: "string" },
+      workers: { type: "string" },
+      only: { type: "string" },
+      log: { type: "string" },
+    },
     allowPositionals: true,
   });
   let failures = 0;
@@ -175,7 +196,12 @@ if (import.meta.main) {
     }
     const subject =
       values.server === undefined ? ownServer(Number(values.workers ?? 1)) : otherServer(values.server);
-    const result = await run(library, subject, values.only?.split(","));
+    const tap = values.log === undefined ? undefined : await Wiretap.before(subject.port);
+    const result = await run(library, subject, values.only?.split(","), tap?.port);
+    if (tap !== undefined && values.log !== undefined) {
+      appendFileSync(values.log, `== ${library.id}\n${tap.log}`);
+      tap.close();
+    }
     console.log(`== ${library.id} ${result.version}, ${result.seconds.toFixed(1)} s`);
     console.log(report(result));
     for (const { verdict } of result.outcomes.values()) if (verdict === "FAIL") failures++;

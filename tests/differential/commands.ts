@@ -4,6 +4,12 @@
 
 /** Name and arity, as `COMMAND INFO` of the oracle prints it (asserted by cases/server.ts). */
 export const commands: Readonly<Record<string, number>> = {
+  monitor: 1,
+  multi: 1,
+  exec: 1,
+  discard: 1,
+  watch: -2,
+  unwatch: 1,
   ping: -1,
   echo: 2,
   hello: -1,
@@ -254,8 +260,7 @@ export const refused = words(`
   xadd xlen xrange xrevrange xread xdel xtrim xsetid xgroup xreadgroup xack xclaim xautoclaim xpending xinfo`);
 
 /** Refused until their family arrives. */
-export const notYet = words(`
-  multi exec discard watch unwatch`);
+export const notYet: readonly string[] = [];
 
 function words(text: string): string[] {
   return text.trim().split(/\s+/);

@@ -1,10 +1,11 @@
-// Our server against redis-server, reply by reply: every case x protocol x cell of the matrix (shards x driver).
+// Our server against redis-server, reply by reply: every case x protocol, on all cells of the matrix (shards x driver) side
+// by side, each a server of its own, against one oracle.
 //
 //   IRONCACHE_BIN        the executable under test (dist/ironcache)
 //   DIFFERENTIAL_MATRIX  cells, "1:uring,4:epoll" (all of {1, 4} x {uring, epoll, bun})
 //   DIFFERENTIAL_SUBJECT "redis": redis-server itself is the subject, to check the cases
 //   DIFFERENTIAL_SEED    seed of the generated streams (printed at the start)
-//   DIFFERENTIAL_STREAMS how many of them per protocol and cell (20)
+//   DIFFERENTIAL_STREAMS how many of them per protocol (20)
 //   REDIS8_BIN           redis-server 8, for cases that 7.0 is too old for
 //
 // An oracle that is not installed fails the cases that need it; nothing is skipped.
@@ -13,6 +14,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { atomicCases } from "./cases/atomics.ts";
 import { bitmapCases } from "./cases/bitmaps.ts";
 import { blockingCases } from "./cases/blocking.ts";
+import { clientCases } from "./cases/clients.ts";
 import { connectionCases } from "./cases/connection.ts";
 import { dumpCases, exchange } from "./cases/dump.ts";
 import { expiryCases } from "./cases/expiry.ts";
@@ -29,6 +31,7 @@ import { setCases } from "./cases/sets.ts";
 import { sortCases } from "./cases/sort.ts";
 import { sortedSetCases } from "./cases/sorted-sets.ts";
 import { stringCases } from "./cases/strings.ts";
+import { trackingCases } from "./cases/tracking.ts";
 import { transactionCases } from "./cases/transactions.ts";
 import { wireCases } from "./cases/wire.ts";
 import { commands, fieldCommands, ours } from "./commands.ts";
@@ -37,6 +40,7 @@ import { runGenerated } from "./generated.ts";
 import {
   type Case,
   type Protocol,
+  report,
   runCase,
   type Server,
   startOracle,
@@ -78,6 +82,8 @@ const families: Record<string, Case[]> = {
   transactions: transactionCases,
   blocking: blockingCases,
   pubsub: pubsubCases,
+  tracking: trackingCases,
+  clients: clientCases,
   wire: wireCases,
 };
 
@@ -89,95 +95,99 @@ console.log(
   `differential: DIFFERENTIAL_SEED=${seed}, cells ${matrix.join(" ")}, ${Object.values(families).flat().length} cases`,
 );
 
-for (const cell of matrix) {
-  describe(`differential ${cell}`, () => {
-    const servers: Partial<Record<"7" | "8" | "subject" | "subject8", Server>> = {};
-    const missing: Partial<Record<"7" | "8" | "subject", Error>> = {};
+describe("differential", () => {
+  const oracles: Partial<Record<"7" | "8", Server>> = {};
+  const subjects: Record<"7" | "8", Server[]> = { "7": [], "8": [] };
+  const missing: Error[] = [];
 
-    beforeAll(async () => {
-      const start = async (which: "7" | "8" | "subject", starting: Promise<Server>) => {
-        try {
-          servers[which] = await starting;
-        } catch (error) {
-          missing[which] = error as Error;
-        }
-      };
-      const [shards, driver] = cell.split(":");
-      await Promise.all([
-        start("7", startOracle("7")),
-        start("8", startOracle("8")),
-        start("subject", isRedis ? startOracle("7") : startSubject(binary, Number(shards), driver)),
-      ]);
-      if (isRedis && servers["8"] !== undefined) servers.subject8 = await startOracle("8");
-    });
+  beforeAll(async () => {
+    const starting = (which: "7" | "8") =>
+      startOracle(which).then(
+        (server) => {
+          oracles[which] = server;
+        },
+        (error: Error) => missing.push(error),
+      );
+    const starts = isRedis
+      ? [startOracle("7"), startOracle("8")]
+      : matrix.map((cell) => startSubject(binary, Number(cell.split(":")[0]), cell.split(":")[1]!));
+    const [started] = await Promise.all([Promise.allSettled(starts), starting("7"), starting("8")]);
+    for (const [i, one] of started.entries()) {
+      if (one.status === "rejected") missing.push(one.reason as Error);
+      else if (isRedis) subjects[i === 0 ? "7" : "8"] = [one.value];
+      else for (const which of ["7", "8"] as const) subjects[which].push(one.value);
+    }
+  });
 
-    afterAll(() => {
-      for (const server of Object.values(servers)) server.stop();
-    });
+  afterAll(() => {
+    for (const server of new Set([...Object.values(oracles), ...subjects["7"], ...subjects["8"]]))
+      server.stop();
+  });
 
-    /** The pair for a case; throws what kept one of them from starting. */
-    const pair = (which: "7" | "8"): [Server, Server] => {
-      for (const need of [which, "subject"] as const) if (missing[need] !== undefined) throw missing[need];
-      return [servers[which]!, (isRedis && which === "8" ? servers.subject8 : servers.subject)!];
-    };
+  /** The oracle and the subjects for a case; throws what kept one of them from starting. */
+  const cast = (which: "7" | "8"): [Server, Server[]] => {
+    for (const error of missing) throw error;
+    return [oracles[which]!, subjects[which]];
+  };
 
-    const add = (name: string, body: () => Promise<void>) => {
-      made++;
-      test(name, async () => {
-        await body();
-        ran++;
-        // A test that times out would have its runner kill the servers: every wait inside is shorter.
-      }, 300_000);
-    };
+  const add = (name: string, body: () => Promise<void>) => {
+    made++;
+    test(name, async () => {
+      await body();
+      ran++;
+      // A test that times out would have its runner kill the servers: every wait inside is shorter.
+    }, 300_000);
+  };
 
-    for (const [family, cases] of Object.entries(families))
-      for (const one of cases)
-        for (const protocol of one.protocols ?? ([2, 3] as Protocol[]))
-          add(`${family}: ${one.name} [RESP${protocol}]`, async () => {
-            const [oracle, subject] = pair(one.oracle ?? "7");
-            const why = await runCase(one, protocol, oracle, subject, isRedis);
-            if (why !== null) throw new Error(`${cell}, RESP${protocol}, ${family}: ${one.name}\n${why}`);
-          });
-
-    for (const protocol of [2, 3] as Protocol[])
-      for (let number = 0; number < streams; number++)
-        add(`generated: stream ${number} [RESP${protocol}]`, async () => {
-          const why = await runGenerated(seed, number, 200, protocol, ...pair("7"));
-          if (why !== null) throw new Error(`${cell}, RESP${protocol}, ${why}`);
+  for (const [family, cases] of Object.entries(families))
+    for (const one of cases)
+      for (const protocol of one.protocols ?? ([2, 3] as Protocol[]))
+        add(`${family}: ${one.name} [RESP${protocol}]`, async () => {
+          const [oracle, those] = cast(one.oracle ?? "7");
+          const why = report(those, await runCase(one, protocol, oracle, those, isRedis));
+          if (why !== null) throw new Error(`RESP${protocol}, ${family}: ${one.name}\n${why}`);
         });
 
-    for (const which of ["7", "8"] as const)
-      add(`dump: what each server dumps the other takes as the same, Redis ${which}`, async () => {
-        expect(await exchange(...pair(which), which)).toEqual([]);
+  for (const protocol of [2, 3] as Protocol[])
+    for (let number = 0; number < streams; number++)
+      add(`generated: stream ${number} [RESP${protocol}]`, async () => {
+        const why = await runGenerated(seed, number, 200, protocol, ...cast("7"));
+        if (why !== null) throw new Error(`RESP${protocol}, ${why}`);
       });
 
-    add("the list of commands has the oracle's arities", async () => {
-      const [oracle] = pair("7");
-      const entries = parseReply(await oracle.ask("COMMAND", "INFO", ...Object.keys(commands))).items!;
-      const arities = entries.map((entry) => [entry.items![0].text, Number(entry.items![1].text)]);
-      expect(Object.fromEntries(arities)).toEqual({ ...commands });
+  for (const which of ["7", "8"] as const)
+    add(`dump: what each server dumps the other takes as the same, Redis ${which}`, async () => {
+      expect(await exchange(...cast(which), which)).toEqual([]);
     });
 
-    if (!isRedis)
-      add("COMMAND lists the names of commands.ts and no other", async () => {
-        const [, subject] = pair("7");
-        const list = parseReply(await subject.ask("COMMAND", "LIST")).items!.map((item) => item.text);
-        const expected = Object.keys({ ...commands, ...fieldCommands, ...ours }).sort();
-        expect(list.filter((name) => !name.includes("|")).sort()).toEqual(expected);
-      });
-
-    add("the text for unknown commands is the oracle's", async () => {
-      const [oracle] = pair("7");
-      for (const length of [0, 1, 60, 120, 124, 125, 126, 127, 128, 129, 300])
-        for (const words of [
-          ["nosuch", "a".repeat(length), "b"],
-          ["n".repeat(length + 1), "a"],
-          ["nosuch", "a", "b".repeat(length), "c\r\nd"],
-        ])
-          expect(textOf(await oracle.ask(...words))).toBe(unknownCommand(words));
-    });
+  add("the list of commands has the oracle's arities", async () => {
+    const [oracle] = cast("7");
+    const entries = parseReply(await oracle.ask("COMMAND", "INFO", ...Object.keys(commands))).items!;
+    const arities = entries.map((entry) => [entry.items![0].text, Number(entry.items![1].text)]);
+    expect(Object.fromEntries(arities)).toEqual({ ...commands });
   });
-}
+
+  if (!isRedis)
+    add("COMMAND lists the names of commands.ts and no other", async () => {
+      const [, those] = cast("7");
+      const expected = Object.keys({ ...commands, ...fieldCommands, ...ours }).sort();
+      for (const subject of those) {
+        const list = parseReply(await subject.ask("COMMAND", "LIST")).items!.map((item) => item.text);
+        expect(list.filter((name) => !name.includes("|")).sort()).toEqual(expected);
+      }
+    });
+
+  add("the text for unknown commands is the oracle's", async () => {
+    const [oracle] = cast("7");
+    for (const length of [0, 1, 60, 120, 124, 125, 126, 127, 128, 129, 300])
+      for (const words of [
+        ["nosuch", "a".repeat(length), "b"],
+        ["n".repeat(length + 1), "a"],
+        ["nosuch", "a", "b".repeat(length), "c\r\nd"],
+      ])
+        expect(textOf(await oracle.ask(...words))).toBe(unknownCommand(words));
+  });
+});
 
 test("differential: every row of divergences.toml explains something", () => {
   if (ran < made)

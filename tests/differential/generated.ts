@@ -3,7 +3,7 @@
 // it).
 // Neighbours: differential.test.ts runs them on every cell of the matrix, harness.ts compares.
 
-import { type Command, type Protocol, runCase, type Server } from "./harness.ts";
+import { type Command, type Protocol, report, runCase, type Server } from "./harness.ts";
 import { intset, join, seal, text } from "./rdb-fixtures.ts";
 import { showCommand, textOf } from "./resp.ts";
 
@@ -484,19 +484,22 @@ function caseOf(commands: Command[]): { name: string; commands: Command[] } {
   return { name: "generated", commands: all };
 }
 
-/** Runs one generated stream; null, or what differs with the shortest stream that shows it, as a script. */
+/** Runs one generated stream on all; null, or what differs with the shortest stream that shows it, as a script. */
 export async function runGenerated(
   seed: number,
   number: number,
   length: number,
   protocol: Protocol,
   oracle: Server,
-  subject: Server,
+  subjects: readonly Server[],
 ): Promise<string | null> {
-  const differs = (commands: Command[]) => runCase(caseOf(commands), protocol, oracle, subject);
   let commands = streamOf(seed, number, length);
-  let why = await differs(commands);
+  const all = await runCase(caseOf(commands), protocol, oracle, subjects);
+  let why = report(subjects, all);
   if (why === null) return null;
+  const failing = subjects.filter((_, i) => all[i] !== null).slice(0, 1);
+  const differs = async (shorter: Command[]) =>
+    report(failing, await runCase(caseOf(shorter), protocol, oracle, failing));
   // Leave out halves, quarters, ... as long as it still fails.
   for (let part = Math.ceil(commands.length / 2); part >= 1; part = part === 1 ? 0 : Math.ceil(part / 2)) {
     for (let at = 0; at < commands.length; ) {

@@ -1,10 +1,10 @@
-// The runner: an oracle and a subject as child processes, the same request bytes to both over raw sockets, replies read
-// as raw bytes, and a comparison that is bytewise unless a normaliser or a row of divergences.toml says otherwise.
+// The runner: an oracle and subjects as child processes, the same request bytes to all at once over raw sockets, replies
+// read as raw bytes, and a comparison that is bytewise unless a normaliser or a row of divergences.toml says otherwise.
 //
-// A stream begins with FLUSHALL on both servers and with fresh connections. It is sent in one write (pipelined) in
+// A stream begins with FLUSHALL on each server and with fresh connections. It is sent in one write (pipelined) in
 // RESP2 and command by command (paced) in RESP3, so both ways of arrival are covered. A stream that leaves the
 // connection open ends with an ECHO of a word no server would say by itself: bytes between the last reply and that
-// word, or a close before it, are differences too. Afterwards both servers must hold the same data (DEBUG DIGEST), except
+// word, or a close before it, are differences too. Afterwards all servers must hold the same data (DEBUG DIGEST), except
 // after programs, goldens, divergences and what draws at random.
 //
 // Neighbours: cases/*.ts are the streams, generated.ts makes more, scenario.ts plays those with several connections,
@@ -109,7 +109,7 @@ export function unknownCommand(command: Command): string {
   return `-${text.replace(/[\r\n]/g, " ")}\r\n`;
 }
 
-const replyTimeoutMs = 5_000;
+const replyTimeoutMs = 10_000;
 
 /** One socket and the bytes it has received and not yet handed out as replies. */
 export class Connection {
@@ -322,7 +322,7 @@ export async function startSubject(binary: string, shards: number, driver: strin
   if (!existsSync(path))
     throw new Error(`no ${path}: build it with \`bun run build\` or name one in IRONCACHE_BIN`);
   const place = ["--shards", String(shards), "--io", driver];
-  return Server.start(`ironcache ${shards}:${driver}`, [
+  return Server.start(`${shards}:${driver}`, [
     path,
     "serve",
     "--port",
@@ -345,18 +345,32 @@ interface Outcome {
   heard?: Heard[];
 }
 
-/** Runs a case on both and returns what differs, or null. Timed normalisers get three attempts. */
+/** Runs a case on the oracle and on every subject side by side; for each subject what differs, or null. Timed
+ *  normalisers get three attempts. */
 export async function runCase(
   test: Case,
   protocol: Protocol,
   oracle: Server,
-  subject: Server,
+  subjects: readonly Server[],
   isRedis = false,
-): Promise<string | null> {
-  for (let attempt = 1; ; attempt++) {
-    const verdict = await attemptCase(test, protocol, oracle, subject, isRedis);
-    if (verdict.text === null || !verdict.timed || attempt === 3) return verdict.text;
+): Promise<(string | null)[]> {
+  const texts: (string | null)[] = subjects.map(() => null);
+  let left = subjects.map((subject, at) => ({ subject, at }));
+  for (let attempt = 1; left.length > 0; attempt++) {
+    const servers = left.map(({ subject }) => subject);
+    const verdicts = await attemptCase(test, protocol, oracle, servers, isRedis);
+    for (const [i, { at }] of left.entries()) texts[at] = verdicts[i]!.text;
+    left = left.filter((_, i) => verdicts[i]!.text !== null && verdicts[i]!.timed && attempt < 3);
   }
+  return texts;
+}
+
+/** What differs at which of the servers, or null; the same is said once. */
+export function report(subjects: readonly Server[], texts: readonly (string | null)[]): string | null {
+  const names = new Map<string, string[]>();
+  for (const [i, text] of texts.entries())
+    if (text !== null) names.set(text, [...(names.get(text) ?? []), subjects[i]!.name]);
+  return names.size === 0 ? null : [...names].map(([text, at]) => `${at.join(", ")}: ${text}`).join("\n");
 }
 
 interface Verdict {
@@ -370,32 +384,50 @@ async function attemptCase(
   test: Case,
   protocol: Protocol,
   oracle: Server,
-  subject: Server,
+  subjects: readonly Server[],
   isRedis: boolean,
-): Promise<Verdict> {
-  await Promise.all([oracle.reset(test.alone === true), subject.reset(test.alone === true)]);
-  const kept = await Promise.all([saved(oracle, test.config), saved(subject, test.config)]);
-  if (test.unasked === true && isRedis) return pass;
-  let outcomes: [Outcome, Outcome];
+): Promise<Verdict[]> {
+  if (test.unasked === true && isRedis) return subjects.map(() => pass);
+  const [due, ...outcomes] = await Promise.all(
+    [oracle, ...subjects].map(async (server): Promise<Outcome | Error> => {
+      try {
+        return await perform(test, protocol, server, server === oracle && test.unasked === true);
+      } catch (error) {
+        if (server === oracle || !(error instanceof Error)) throw error;
+        return error; // the other subjects are judged all the same
+      }
+    }),
+  );
+  const verdicts = outcomes.map((outcome) =>
+    outcome instanceof Error
+      ? fail(String(outcome))
+      : compare(test, protocol, due as Outcome, outcome, isRedis),
+  );
+  if (
+    test.state === false ||
+    test.program !== undefined ||
+    test.expect !== undefined ||
+    asked(test).some(drawsAtRandom)
+  )
+    return verdicts;
+  const alike = subjects.filter((_, i) => verdicts[i]!.text === null && verdicts[i]!.diverged !== true);
+  const differences = await statesDiffer(oracle, alike, test.oracle === "8");
+  return verdicts.map((verdict, i) => {
+    const difference = differences.get(subjects[i]!);
+    return difference === undefined ? verdict : { text: difference, timed: true };
+  });
+}
+
+/** Plays a case on an empty server, and puts its settings back. */
+async function perform(test: Case, protocol: Protocol, server: Server, silent: boolean): Promise<Outcome> {
+  await server.reset(test.alone === true);
+  if (silent) return unasked();
+  const kept = await saved(server, test.config);
   try {
-    outcomes = await Promise.all([
-      test.unasked === true ? unasked() : play(test, protocol, oracle),
-      play(test, protocol, subject),
-    ]);
+    return await play(test, protocol, server);
   } finally {
-    await Promise.all([putBack(oracle, kept[0]), putBack(subject, kept[1])]);
+    await putBack(server, kept);
   }
-  const verdict = compare(test, protocol, ...outcomes, isRedis);
-  const commands = asked(test);
-  const alike =
-    test.state !== false &&
-    test.program === undefined &&
-    test.expect === undefined &&
-    verdict.diverged !== true &&
-    !commands.some(drawsAtRandom);
-  if (verdict.text !== null || !alike) return verdict;
-  const difference = await stateDiffers(oracle, subject, test.oracle === "8");
-  return difference === null ? verdict : { text: difference, timed: true };
 }
 
 function asked(test: Case): Command[] {
@@ -411,23 +443,32 @@ function drawsAtRandom(command: Command): boolean {
   return nameOf(command) === "spop";
 }
 
-/** How the data of two servers differs, key by key, or null. The oracle counts what is due until it has reaped it, so
- *  it gets some time for that. */
-async function stateDiffers(oracle: Server, subject: Server, newer: boolean): Promise<string | null> {
-  for (let attempt = 1; ; attempt++) {
-    const [due, got] = await Promise.all([oracle.ask("DEBUG", "DIGEST"), subject.ask("DEBUG", "DIGEST")]);
-    if (textOf(due) === textOf(got)) return null;
-    const [theirs, ours] = await Promise.all([digests(oracle, newer), digests(subject, newer)]);
-    const names = new Set([...theirs.keys(), ...ours.keys()]);
-    const differing = [...names].filter((name) => theirs.get(name) !== ours.get(name));
-    if (differing.length === 0) return null;
-    if (attempt < 3) await Bun.sleep(150);
-    else
-      return differing
+/** How the data of servers differs from the oracle's, key by key, where it does. The oracle counts what is due until it has
+ *  reaped it, so it gets some time for that. */
+async function statesDiffer(
+  oracle: Server,
+  subjects: readonly Server[],
+  newer: boolean,
+): Promise<Map<Server, string>> {
+  const found = new Map<Server, string>();
+  let left = subjects;
+  for (let attempt = 1; left.length > 0; attempt++) {
+    const [due, ...got] = await Promise.all([oracle, ...left].map((server) => server.ask("DEBUG", "DIGEST")));
+    left = left.filter((_, i) => textOf(due!) !== textOf(got[i]!));
+    if (left.length === 0) break;
+    const [theirs, ...each] = await Promise.all([oracle, ...left].map((server) => digests(server, newer)));
+    const lines = each.map((ours) =>
+      [...new Set([...theirs!.keys(), ...ours.keys()])]
+        .filter((name) => theirs!.get(name) !== ours.get(name))
         .slice(0, 10)
-        .map((name) => `state: key ${name}: oracle ${seen(theirs.get(name))}, ours ${seen(ours.get(name))}`)
-        .join("\n");
+        .map((name) => `state: key ${name}: oracle ${seen(theirs!.get(name))}, ours ${seen(ours.get(name))}`),
+    );
+    if (attempt === 3) for (const [i, server] of left.entries()) found.set(server, lines[i]!.join("\n"));
+    left = left.filter((_, i) => attempt < 3 && lines[i]!.length > 0);
+    if (left.length > 0) await Bun.sleep(150);
   }
+  for (const [server, text] of found) if (text === "") found.delete(server);
+  return found;
 }
 
 function seen(digest: string | undefined): string {

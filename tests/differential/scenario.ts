@@ -1,5 +1,5 @@
 // Scenarios: steps over several connections to one server, some of them blocked or receiving what they did not ask for.
-// What each connection receives is kept byte for byte and in order, to be compared with what the other server sent.
+// What each connection receives is kept byte for byte and in order, to be compared with what another server sent.
 //
 // The order of steps is the order of events, so no step begins before the server is through with the one before:
 // - A connection that must be blocked now (`blocks`) is asked for on the control connection until CLIENT LIST says so.
@@ -13,7 +13,7 @@
 // MONITOR, CLIENT ID, GETREDIR and TRACKINGINFO say of a known one is kept as its name. Lines of MONITOR have no time, and
 // none is kept of what the harness itself sent. All connections are opened before the first step, by first mention.
 //
-// Neighbours: harness.ts plays a scenario on both servers and compares; resp.ts reads replies.
+// Neighbours: harness.ts plays a scenario on each server and compares; resp.ts reads replies.
 
 import type { Command, Connection } from "./harness.ts";
 import {
@@ -86,7 +86,7 @@ export function wakes(names: string, step: Step): Step {
   return { ...step, wakes: names.split(" ") };
 }
 
-const quietMs = 5_000;
+const quietMs = 10_000;
 
 /** Whether these commands can make anybody a receiver of what was not asked for. */
 export function receives(commands: readonly Command[]): boolean {

@@ -210,6 +210,138 @@ test("crossing: a key that is renamed to and fro is always in exactly one place"
   close([...movers, ...readers]);
 });
 
+test("crossing: every connection reads what it wrote, and nobody sees a state older than one he has seen", async () => {
+  const writers = pipelines(8);
+  const readers = pipelines(4);
+  // A key of each kind a writer, which only it writes, in any shard; written in step n, all say n.
+  const kinds = ["string", "hash", "sorted", "list", "set", "counter"];
+  const nameOf = (writer: number, kind: string): string => `own:${kind}:${writer}`;
+  const pad = (n: number): string => `${n}:${"x".repeat((n * 37) % (n % 50 === 0 ? 20_000 : 60))}`;
+  const write = (writer: number, kind: string, n: number): string[][] => {
+    const key = nameOf(writer, kind);
+    // Another key takes its place for a moment, or it grows and shrinks, moves and is freed.
+    if (kind === "string")
+      return n % 3 === 0
+        ? [
+            ["SET", `${key}:next`, pad(n)],
+            ["RENAME", `${key}:next`, key],
+          ]
+        : [["SET", key, pad(n), ...(n % 3 === 1 ? ["PX", "500000"] : [])]];
+    if (kind === "hash") return [["HSET", key, "one", pad(n), `f${n % 40}`, "", "two", pad(n)]];
+    if (kind === "sorted") return [["ZADD", key, `${n}`, "member", `${n}`, `m${n % 40}`]];
+    if (kind === "list")
+      return [
+        ["DEL", key],
+        ["RPUSH", key, ...Array.from({ length: 1 + (n % 5) }, () => `${n}`)],
+      ];
+    if (kind === "set")
+      return [
+        ["SADD", key, `s${n}`],
+        ["SREM", key, `s${n - 1}`],
+      ];
+    return [["INCR", key]];
+  };
+  type Question = [words: string[], judge: (answer: ReturnType<typeof textOf>) => boolean];
+  /** What the writer itself asks after step n. */
+  const own = (writer: number, kind: string, n: number): Question[] => {
+    const key = nameOf(writer, kind);
+    const is = (expected: unknown) => (answer: unknown) => Bun.deepEquals(answer, expected);
+    const exists: Question = [["EXISTS", key], is("1")];
+    if (kind === "string")
+      return [
+        [["GET", key], is(pad(n))],
+        [["STRLEN", key], is(`${pad(n).length}`)],
+        [["TTL", key], (answer) => (n % 3 === 1 ? Number(answer) > 400 : answer === "-1")],
+        [["MGET", key, key], is([pad(n), pad(n)])],
+        [["EXISTS", `${key}:next`, key], is("1")],
+      ];
+    if (kind === "hash")
+      return [
+        [["HGET", key, "two"], is(pad(n))],
+        [["HMGET", key, "one", `f${n % 40}`, "two"], is([pad(n), "", pad(n)])],
+        [["HEXISTS", key, `f${n % 40}`], is("1")],
+        [["HLEN", key], is(`${2 + Math.min(n, 40)}`)],
+      ];
+    if (kind === "sorted")
+      return [
+        [["ZSCORE", key, "member"], is(`${n}`)],
+        [["ZMSCORE", key, `m${n % 40}`, "none"], is([`${n}`, null])],
+        [["ZCARD", key], is(`${1 + Math.min(n, 40)}`)],
+      ];
+    if (kind === "list")
+      return [
+        [["LLEN", key], is(`${1 + (n % 5)}`)],
+        [["LRANGE", key, "0", "-1"], is(Array.from({ length: 1 + (n % 5) }, () => `${n}`))],
+      ];
+    if (kind === "set")
+      return [
+        [["SISMEMBER", key, `s${n}`], is("1")],
+        [["SMISMEMBER", key, `s${n - 1}`, `s${n}`], is(["0", "1"])],
+        [["SCARD", key], is("1")],
+        [["TYPE", key], is("set")],
+      ];
+    return [[["GET", key], is(`${n}`)], exists];
+  };
+  const wrong: string[] = [];
+  const steps = 40;
+  let ended = false;
+  const writing = Promise.all(
+    writers.map(async (each, writer) => {
+      for (let n = 1; n <= steps * 30 && wrong.length === 0; n += 30) {
+        // Reads right behind the writes, and so one by one every step.
+        const batch: [string[], Question[1] | null][] = [];
+        for (let step = n; step < n + 30; step++) {
+          const kind = kinds[below(kinds.length)]!;
+          for (const each of kinds) for (const words of write(writer, each, step)) batch.push([words, null]);
+          batch.push(...own(writer, kind, step));
+        }
+        const answers = await each.run(batch.map(([words]) => words));
+        for (const [i, [words, judge]] of batch.entries()) {
+          const answer = textOf(answers[i]!);
+          if (judge !== null && !judge(answer))
+            wrong.push(`${words} -> ${JSON.stringify(answer).slice(0, 200)}`);
+        }
+      }
+    }),
+  ).finally(() => (ended = true));
+  let seen = 0;
+  const reading = readers.map(async (each) => {
+    const newest = new Map<string, number>();
+    while (!ended) {
+      const asked = Array.from({ length: 60 }, (): string[] => {
+        const writer = below(writers.length);
+        const key = (kind: string) => nameOf(writer, kind);
+        const kind = below(6);
+        if (kind === 0) return ["GET", key("string")];
+        if (kind === 1) return ["HGET", key("hash"), "one"];
+        if (kind === 2) return ["HMGET", key("hash"), "one", "two"];
+        if (kind === 3) return ["ZSCORE", key("sorted"), "member"];
+        return kind === 4 ? ["GET", key("counter")] : ["MGET", key("counter"), key("string")];
+      });
+      for (const [i, reply] of (await each.run(asked)).entries()) {
+        const words = asked[i]!;
+        const answer = textOf(reply);
+        const names =
+          words[0] === "MGET" ? words.slice(1) : words[0] === "HMGET" ? [words[1]!, words[1]!] : [words[1]!];
+        const values = Array.isArray(answer) ? answer : [answer];
+        if (words[0] === "HMGET" && values[0] !== values[1]) wrong.push(`${words} -> two times`);
+        for (const [place, name] of names.entries()) {
+          const value = values[place] ?? null;
+          const n = Number.parseInt(value ?? "0", 10);
+          seen++;
+          if (value?.includes(":") && value !== pad(n)) wrong.push(`${words} -> torn`);
+          if (n < (newest.get(name) ?? 0)) wrong.push(`${words} -> ${n} after ${newest.get(name)}`);
+          newest.set(name, n);
+        }
+      }
+    }
+  });
+  await Promise.all([writing, ...reading]);
+  expect(wrong).toEqual([]);
+  expect(seen).toBeGreaterThan(1000);
+  close([...writers, ...readers]);
+});
+
 test("crossing: commands over many shards in opposite orders never wait for each other for ever", async () => {
   const all = pipelines(10);
   const keys = Array.from({ length: 24 }, (_, i) => `order:${i}`);

@@ -223,6 +223,18 @@ test("exchange: a subscription that finds no memory is refused and leaves nothin
   expect(desk.run(client, "subscribe", `${"y".repeat(200_000)}`).startsWith("*3")).toBe(true);
 });
 
+test("exchange: a connection that ended in the middle of its command is subscribed to nothing any more", () => {
+  const desk = new Desk(deskPlan(1, 1 << 20), 0, () => {});
+  const client = desk.connect();
+  desk.run(client, "subscribe", "early");
+  client.closed = true;
+  desk.exchange.forget(client.session);
+  desk.run(client, "subscribe", "late", "later");
+  desk.exchange.check();
+  expect(desk.exchange.count(0)).toBe(0);
+  expect(client.session.mode & Mode.Subscribed).toBe(0);
+});
+
 test("exchange: threads that subscribe, publish and deliver at once lose and invent nothing", async () => {
   const workers = 4;
   const plan = deskPlan(workers, 4 << 20);

@@ -90,6 +90,8 @@ const keys = [
   "paged set",
   "sorted",
   "paged sorted",
+  "list",
+  "paged list",
 ];
 write("set", "string", "some text ".repeat(50));
 write("set", "number", "123456");
@@ -106,6 +108,8 @@ write("sadd", "packed set", ...range(60, (i) => [field(i).slice(0, 60)]));
 write("sadd", "paged set", ...range(600, (i) => [field(i)]));
 write("zadd", "sorted", ...range(60, (i) => [`${i / 3}`, field(i).slice(0, 60)]));
 write("zadd", "paged sorted", ...range(600, (i) => [`${i / 3}`, field(i)]));
+write("rpush", "list", ...range(60, (i) => [field(i).slice(0, 60)]));
+write("rpush", "paged list", ...range(600, (i) => [field(i)]));
 
 /** Arguments after the key, by the name of a row that has more than the key. */
 const anyField = (): string => (next() < 0.5 ? field(below(40)).slice(0, 60) : field(below(600)));

@@ -172,6 +172,7 @@ function waiting(): Words {
   if (chance < 0.4) return [pick(["BLPOP", "BRPOP"]), ...several(3), timeout()];
   if (chance < 0.65)
     return ["BLMOVE", pick(keys), pick(keys), pick(["LEFT", "RIGHT"]), pick(["LEFT", "RIGHT"]), timeout()];
+  if (chance < 0.68) return ["WAIT", "1", pick(["0", "50"])];
   if (chance < 0.8) return [pick(["BZPOPMIN", "BZPOPMAX"]), ...several(3), timeout()];
   const wanted = several(3);
   const [name, ends] =
@@ -180,7 +181,8 @@ function waiting(): Words {
 }
 
 function timeoutOf(words: Words): number {
-  return Number(words[0]!.endsWith("MPOP") ? words[1] : words.at(-1)) * 1000;
+  const [name, first] = words;
+  return Number(name!.endsWith("MPOP") ? first : words.at(-1)) * (name === "WAIT" ? 1 : 1000);
 }
 
 /** How the waiting of a client was ended. */
@@ -196,6 +198,8 @@ class Simulation {
   private readonly ends = new Map<number, End>();
   /** Deadlines of those who wait, by id. */
   private readonly due = new Map<number, number>();
+  /** Those who wait for nothing but the time, by id. */
+  private readonly counting = new Set<number>();
   private ids = 0;
   private values = 0;
 
@@ -253,6 +257,7 @@ class Simulation {
     );
     expect(client.session.suspended).toBe(expected[0] === null ? Suspended.Blocked : Suspended.No);
     if (expected[0] !== null) return;
+    if (commands[0]![0] === "WAIT") this.counting.add(id);
     const ms = timeoutOf(commands[0]!);
     this.due.set(id, ms === 0 ? Number.POSITIVE_INFINITY : this.clock.nowMs + ms);
   }
@@ -277,6 +282,7 @@ class Simulation {
     const { id } = client.session;
     this.ends.delete(id);
     this.due.delete(id);
+    this.counting.delete(id);
     expect(client.session.suspended).toBe(Suspended.No);
   }
 
@@ -292,7 +298,10 @@ class Simulation {
     side.waiters.expire(nowMs, (client) => told.push(client));
     expect(told.map(({ session }) => session.id).sort()).toEqual(due.map(({ session }) => session.id).sort());
     for (const client of told) {
-      expect(side.waiters.timeoutReply(client)).toBe(client.session.resp3 ? "_\r\n" : "*-1\r\n");
+      const { id, resp3 } = client.session;
+      expect(side.waiters.timeoutReply(client)).toBe(
+        this.counting.has(id) ? ":0\r\n" : resp3 ? "_\r\n" : "*-1\r\n",
+      );
       this.model.forget(client.session.id);
       this.over(client);
     }

@@ -43,7 +43,12 @@ export class Model {
   /** The same within a transaction, where nobody waits. */
   runQueued(db: number, resp3: boolean, words: Words): string {
     const reply = this.plain(db, words) ?? this.pop(db, resp3, words, false);
-    if (reply !== null) return reply;
+    return reply ?? Model.inVain(resp3, words);
+  }
+
+  /** What a command in a transaction replies that would have to wait. */
+  private static inVain(resp3: boolean, words: Words): string {
+    if (words[0] === "WAIT") return integer(0);
     if (resp3) return "_\r\n";
     return words[0] === "BLMOVE" ? "$-1\r\n" : "*-1\r\n";
   }
@@ -78,7 +83,7 @@ export class Model {
 
   /** Whether it does not matter in which order the waited keys of two databases are looked at. */
   get swappable(): boolean {
-    return this.waiters.every(({ words }) => words[0] !== "BLMOVE" && new Set(keysOf(words)).size === 1);
+    return this.waiters.every(({ words }) => words[0] !== "BLMOVE" && new Set(keysOf(words)).size <= 1);
   }
 
   private put(db: number, key: string, value: Value): void {
@@ -206,6 +211,8 @@ export class Model {
 /** The keys that a waiting command looks at. */
 function keysOf(words: Words): readonly string[] {
   switch (words[0]) {
+    case "WAIT":
+      return [];
     case "BLMOVE":
       return words.slice(1, 2);
     case "BLMPOP":

@@ -5,6 +5,8 @@
 //   hashes       field f<n>: "<field>:<length>:<as many letters that the length tells>"; field i<n>: n + 1000 * k
 //   sets         m<n>, 7 * n and huge integers; never "n<n>", never 7 * n + 3
 //   sorted sets  m<n> with the score n or n + 0.5
+//   lists        each element twice in a row, "l:<length>:<letters>"
+//   strings      blocks of "s:<length>:<letters>;", or of junk
 // and pa and pb, and the two integers of PAIR, come, change, become due and go together. Some fields and members are so
 // long that they are compared by memcmp and lie outside of their leaf.
 // Strings of digits, of high bytes and of float64 infinities take the memory that collections give back, so that a
@@ -43,7 +45,9 @@ export interface ThreadReport {
   readonly wrong: readonly string[];
 }
 
-export const HOT_KEYS = 8;
+export const HOT_KEYS = 10;
+/** Keys keep to a type, mostly, so that they grow: key number n to type n % TYPES. */
+const TYPES = 5;
 const POOL = 700;
 const BATCH = 24;
 const IO_BYTES = 4 << 20;
@@ -107,7 +111,8 @@ function writeSet(key: string): string[] {
   if (kind < 7) return ["SREM", key, ...members];
   if (kind < 9) return ["SADD", key, ...(integers ? PAIR : ["pa", "pb"])];
   if (kind < 10) return ["SREM", key, ...(integers ? PAIR : ["pb", "pa"])];
-  return [["SINTERSTORE", "SUNIONSTORE", "SDIFFSTORE"][below(3)]!, key, hot(), hot()];
+  const other = (): string => (next() < 0.1 ? hot() : `hot:${1 + TYPES * below(HOT_KEYS / TYPES)}`);
+  return [["SINTERSTORE", "SUNIONSTORE", "SDIFFSTORE"][below(3)]!, key, other(), other()];
 }
 
 function writeSortedSet(key: string): string[] {
@@ -117,6 +122,28 @@ function writeSortedSet(key: string): string[] {
   if (kind < 7) return ["ZREM", key, ...numbers.map(memberOf)];
   const score = `${below(1000) / 4}`;
   return kind < 9 ? ["ZADD", key, score, "pa", score, "pb"] : ["ZREM", key, "pa", "pb"];
+}
+
+function writeList(key: string): string[] {
+  const kind = below(10);
+  const many = next() < 0.15 ? 60 : 1 + below(4);
+  if (kind < 5) {
+    const elements = some(many, () => filled("l", someBytes())).flatMap((element) => [element, element]);
+    return [kind < 3 ? "RPUSH" : "LPUSH", key, ...elements];
+  }
+  if (kind < 8) return [kind < 7 ? "LPOP" : "RPOP", key, `${2 * many}`];
+  return kind === 8 ? ["LREM", key, "0", filled("l", someBytes())] : ["LTRIM", key, `${2 * below(4)}`, "399"];
+}
+
+function writeString(key: string): string[] {
+  const kind = below(10);
+  const block = `${filled("s", someBytes())};`;
+  if (kind < 5) return ["SET", key, block];
+  return kind < 7
+    ? ["APPEND", key, block]
+    : kind < 9
+      ? ["SET", key, block, "PX", `${1 + below(3)}`]
+      : ["GETDEL", key];
 }
 
 /** What takes the place of collections that went. */
@@ -138,9 +165,8 @@ function write(): string[] {
   if (chance < 0.29) return ["PEXPIRE", key, "90000"];
   if (chance < 0.295) return ["PERSIST", key];
   if (chance < 0.3) return ["SET", key, junk()];
-  // Keys keep to a type, mostly, so that they grow.
-  const type = next() < 0.02 ? below(3) : number % 3;
-  return type === 0 ? writeHash(key) : type === 1 ? writeSet(key) : writeSortedSet(key);
+  const writers = [writeHash, writeSet, writeSortedSet, writeList, writeString];
+  return writers[next() < 0.02 ? below(TYPES) : number % TYPES]!(key);
 }
 
 // Reading
@@ -156,6 +182,23 @@ const within =
     const number = Number(answer);
     return Number.isInteger(number) && number >= least && number <= most ? "" : "out of range";
   };
+
+const MOST_STRING = 1 << 20;
+
+/** Junk or nothing, then blocks as writeString has them, each whole. */
+const judgeString: Judge = (answer) => {
+  const text = `${answer ?? ""}`;
+  let at = Math.max(text.indexOf("s:"), 0);
+  const before = at === 0 && text[0] !== "s" ? text : text.slice(0, at);
+  if (!/^(7*|5*|\xff*|(\0{6}\xf0\x7f)*|(\xc9\x01\0)*)$/.test(before)) return "torn";
+  for (at = before.length; at < text.length; ) {
+    const bytes = Number(/^s:(\d+):/.exec(text.slice(at, at + 12))?.[1] ?? 0);
+    const block = `${filled("s", bytes)};`;
+    if (text.slice(at, at + block.length) !== block) return "torn";
+    at += block.length;
+  }
+  return "";
+};
 
 function judgeValue(field: string, value: string | null): string {
   if (value === null) return "";
@@ -182,29 +225,44 @@ const orWrongType =
 function read(): Question {
   const number = below(HOT_KEYS);
   const key = `hot:${number}`;
-  const type = next() < 0.05 ? below(3) : number % 3;
-  const [words, judge] =
-    next() < 0.06 ? readAny(key) : type === 0 ? readHash(key) : type === 1 ? readSet(key) : readSorted(key);
+  const readers = [readHash, readSet, readSorted, readList, readString];
+  const reader = next() < 0.06 ? readAny : readers[next() < 0.05 ? below(TYPES) : number % TYPES]!;
+  const [words, judge] = reader(key);
   return [words, orWrongType(judge)];
 }
 
 function readAny(key: string): Question {
-  const kind = below(6);
-  if (kind === 0) return [["TYPE", key], isOneOf("none", "string", "hash", "set", "zset")];
+  const kind = below(9);
+  if (kind === 0) return [["TYPE", key], isOneOf("none", "string", "hash", "set", "zset", "list")];
   if (kind === 1) return [["PTTL", key], within(-2, 150_000)];
   if (kind === 2)
     return [
       ["OBJECT", "ENCODING", key],
-      isOneOf(null, "listpack", "listpackex", "hashtable", "intset", "skiplist", "raw", "embstr", "int"),
+      isOneOf(
+        ...[null, "listpack", "listpackex", "hashtable", "intset", "skiplist", "quicklist"],
+        ...["raw", "embstr", "int"],
+      ),
     ];
-  if (kind === 3) return [["STRLEN", key], within(0, 5008)];
-  if (kind === 4) return [["BITCOUNT", key], within(0, 5008 * 8)];
-  return [
-    ["GET", key],
-    (answer) =>
-      answer === null || /^(7*|5*|\xff*|(\0{6}\xf0\x7f)*|(\xc9\x01\0)*)$/.test(`${answer}`) ? "" : "torn",
-  ];
+  if (kind === 3) return [["STRLEN", key], within(0, MOST_STRING)];
+  if (kind === 4) return [["BITCOUNT", key], within(0, MOST_STRING * 8)];
+  if (kind === 5) return [["TTL", key], within(-2, 150)];
+  if (kind === 6) return [["EXISTS", key, key, hot()], isOneOf("0", "1", "2", "3")];
+  if (kind === 7) return [["EXPIRETIME", key], within(-2, 4e9)];
+  return [["GET", key], judgeString];
 }
+
+/** Fields and values in turn, each value its field's, and pa and pb alike. */
+const judgeHash: Judge = (answer) => {
+  if (!Array.isArray(answer) || answer.length % 2 !== 0) return "no fields and values";
+  const values = new Map<string | null, string | null>();
+  for (let i = 0; i < answer.length; i += 2) {
+    if (values.has(answer[i]!)) return "a field twice";
+    values.set(answer[i]!, answer[i + 1]!);
+    const wrong = judgeValue(answer[i]!.replace(/^p.$/, "p"), answer[i + 1]!);
+    if (wrong !== "") return wrong;
+  }
+  return values.get("pa") === values.get("pb") ? "" : "the pair differs";
+};
 
 function readHash(key: string): Question {
   const kind = below(8);
@@ -216,6 +274,7 @@ function readHash(key: string): Question {
   if (kind === 4) return [["HEXISTS", key, `n${field}`], isOneOf("0")];
   if (kind === 5) return [["HSTRLEN", key, field], within(0, 6200)];
   if (kind === 6) return [["HLEN", key], within(0, POOL + 2)];
+  if (next() < 0.5) return [["HGETALL", key], judgeHash];
   return [
     ["HPTTL", key, "FIELDS", `${fields.length}`, ...fields],
     items(fields.length, (value) => within(-2, 150_000)(value)),
@@ -248,6 +307,38 @@ function readSorted(key: string): Question {
       items(4, (value, i) => (i === 0 ? judgeScore(value) : i === 1 && value !== null ? "never there" : "")),
     ];
   return [["ZCARD", key], within(0, POOL + 2)];
+}
+
+function readList(key: string): Question {
+  const kind = below(8);
+  const judgeElement = (value: string | null): string => (value === null ? "" : judgeValue("l", value));
+  if (kind < 2)
+    return [["LLEN", key], (answer) => (Number(answer) % 2 === 0 ? within(0, 1e5)(answer) : "half a pair")];
+  if (kind === 2)
+    return [["LINDEX", key, `${below(60) - 30}`], (answer) => judgeElement(answer as string | null)];
+  const last = kind < 6 ? -1 : 1 + 2 * below(20);
+  return [
+    ["LRANGE", key, "0", `${last}`],
+    (answer) => {
+      if (!Array.isArray(answer) || answer.length % 2 !== 0) return "no pairs";
+      if (answer.some((element, i) => element !== answer[i ^ 1])) return "a pair differs";
+      return answer.map(judgeElement).find((wrong) => wrong !== "") ?? "";
+    },
+  ];
+}
+
+function readString(key: string): Question {
+  const kind = below(6);
+  if (kind < 3) return [["GET", key], judgeString];
+  if (kind === 3) return [["STRLEN", key], within(0, MOST_STRING)];
+  const other = hot();
+  return [
+    ["MGET", key, other, key],
+    (answer) => {
+      if (!Array.isArray(answer) || answer.length !== 3) return "no list of three";
+      return answer[0] === answer[2] ? judgeString(answer[0]!) || judgeString(answer[1]!) : "two answers";
+    },
+  ];
 }
 
 // Running

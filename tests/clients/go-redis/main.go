@@ -239,9 +239,9 @@ func main() {
 		equal(must(client.Persist(ctx, "e").Result()), true)
 		equal(must(client.TTL(ctx, "e").Result()), -1)
 		equal(must(client.TTL(ctx, "e:none").Result()), -2)
-		done(client.Set(ctx, "e:px", "v", 60*time.Millisecond).Err())
+		done(client.Set(ctx, "e:px", "v", 300*time.Millisecond).Err())
 		equal(must(client.Get(ctx, "e:px").Result()), "v")
-		time.Sleep(80 * time.Millisecond)
+		time.Sleep(320 * time.Millisecond)
 		isNil(client.Get(ctx, "e:px").Err())
 	})
 
@@ -407,7 +407,7 @@ func main() {
 		cached := cachedClient()
 		defer cached.Close()
 		done(client.MSet(ctx, "cc:1", "1", "cc:2", "1", "cc:3", "1").Err())
-		done(client.Set(ctx, "cc:4", "1", 300*time.Millisecond).Err())
+		done(client.Set(ctx, "cc:4", "1", 600*time.Millisecond).Err())
 		for _, key := range []string{"cc:1", "cc:2", "cc:3", "cc:4"} {
 			equal(must(cached.Get(ctx, key).Result()), "1")
 		}

@@ -124,9 +124,9 @@ await check("expiry", async () => {
   equal(await client.persist("e"), 1);
   equal(await client.ttl("e"), -1);
   equal(await client.ttl("e:none"), -2);
-  await client.set("e:px", "v", "PX", 60);
+  await client.set("e:px", "v", "PX", 300);
   equal(await client.get("e:px"), "v");
-  await to.sleep(80);
+  await to.sleep(320);
   equal(await client.get("e:px"), null);
 });
 

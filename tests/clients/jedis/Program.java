@@ -212,9 +212,9 @@ public final class Program {
           Checks.equal(client.persist("e"), 1L);
           Checks.equal(client.ttl("e"), -1L);
           Checks.equal(client.ttl("e:none"), -2L);
-          client.psetex("e:px", 60, "v");
+          client.psetex("e:px", 300, "v");
           Checks.equal(client.get("e:px"), "v");
-          Thread.sleep(80);
+          Thread.sleep(320);
           Checks.equal(client.get("e:px"), null);
         });
 
@@ -326,7 +326,7 @@ public final class Program {
         () -> {
           try (RedisClient cached = caching()) {
             client.mset("cc:1", "1", "cc:2", "1", "cc:3", "1");
-            client.psetex("cc:4", 300, "1");
+            client.psetex("cc:4", 600, "1");
             for (String key : List.of("cc:1", "cc:2", "cc:3", "cc:4")) Checks.equal(cached.get(key), "1");
             Checks.equal(cached.getCache().getSize(), 4);
             client.set("cc:1", "2");

@@ -229,9 +229,9 @@ public final class Program {
           Checks.equal(client.persist("e"), true);
           Checks.equal(client.ttl("e"), -1L);
           Checks.equal(client.ttl("e:none"), -2L);
-          client.set("e:px", "v", SetArgs.Builder.px(60));
+          client.set("e:px", "v", SetArgs.Builder.px(300));
           Checks.equal(client.get("e:px"), "v");
-          Thread.sleep(80);
+          Thread.sleep(320);
           Checks.equal(client.get("e:px"), null);
         });
 
@@ -469,7 +469,7 @@ public final class Program {
       CacheFrontend<String, String> cached =
           ClientSideCaching.enable(CacheAccessor.forMap(local), tracked, TrackingArgs.Builder.enabled());
       client.mset(Map.of("cc:1", "1", "cc:2", "1", "cc:3", "1"));
-      client.set("cc:4", "1", SetArgs.Builder.px(300));
+      client.set("cc:4", "1", SetArgs.Builder.px(600));
       for (String key : List.of("cc:1", "cc:2", "cc:3", "cc:4")) Checks.equal(cached.get(key), "1");
       Checks.equal(local.size(), 4);
       client.set("cc:1", "2");

@@ -135,9 +135,9 @@ await check("expiry", async () => {
   equal(await client.persist("e"), 1);
   equal(await client.ttl("e"), -1);
   equal(await client.ttl("e:none"), -2);
-  await client.set("e:px", "v", { expiration: { type: "PX", value: 60 } });
+  await client.set("e:px", "v", { expiration: { type: "PX", value: 300 } });
   equal(await client.get("e:px"), "v");
-  await to.sleep(80);
+  await to.sleep(320);
   equal(await client.get("e:px"), null);
 });
 
@@ -288,7 +288,7 @@ await check("cache", async () => {
 await check("cache-invalidation", async () => {
   const { cache, cached } = await caching();
   await client.mSet({ "cc:1": "1", "cc:2": "1", "cc:3": "1" });
-  await client.set("cc:4", "1", { expiration: { type: "PX", value: 300 } });
+  await client.set("cc:4", "1", { expiration: { type: "PX", value: 600 } });
   for (const key of ["cc:1", "cc:2", "cc:3", "cc:4"]) equal(await cached.get(key), "1");
   equal(cache.size(), 4);
   await client.set("cc:1", "2");

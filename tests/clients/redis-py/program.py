@@ -208,9 +208,9 @@ def _():
     equal(client.persist("e"), True)
     equal(client.ttl("e"), -1)
     equal(client.ttl("e:none"), -2)
-    client.set("e:px", "v", px=60)
+    client.set("e:px", "v", px=300)
     equal(client.get("e:px"), b"v")
-    time.sleep(0.08)
+    time.sleep(0.32)
     equal(client.get("e:px"), None)
 
 
@@ -358,7 +358,7 @@ def _():
 def _():
     with caching() as cached:
         client.mset({"cc:1": "1", "cc:2": "1", "cc:3": "1"})
-        client.set("cc:4", "1", px=300)
+        client.set("cc:4", "1", px=600)
         for key in ("cc:1", "cc:2", "cc:3", "cc:4"):
             equal(cached.get(key), b"1")
         equal(cached.get_cache().size, 4)

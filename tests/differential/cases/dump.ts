@@ -6,6 +6,7 @@ import { type Case, type Command, type Server, stream } from "../harness.ts";
 import {
   collect,
   contentOf,
+  type Fixture,
   integers,
   intset,
   join,
@@ -500,25 +501,37 @@ export const dumpCases: Case[] = [
   ...trips,
 ];
 
-/** Takes the dumps of each server, of all types under all settings, to the other. A line for each that came differently. */
-export async function exchange(oracle: Server, subject: Server, which: "7" | "8"): Promise<string[]> {
+/** Takes the dumps of each subject, of all types under all settings, to the oracle, and the oracle's to each. A line for each
+ *  that came differently. What a subject dumps as another did is not taken again. */
+export async function exchange(
+  oracle: Server,
+  subjects: readonly Server[],
+  which: "7" | "8",
+): Promise<string[]> {
   const found: string[] = [];
-  const deadlines = which === "8";
-  for (const [from, to] of [
-    [oracle, subject],
-    [subject, oracle],
-  ] as const)
-    for (const { name, payload, content } of await collect(from, which)) {
+  const [theirs, ...ours] = await Promise.all([oracle, ...subjects].map((server) => collect(server, which)));
+  const take = async (from: Server, dumps: readonly Fixture[], to: Server): Promise<void> => {
+    for (const { name, payload, content } of dumps) {
       await to.ask("FLUSHALL");
       const said = textOf(await to.ask("RESTORE", "k", "0", payload));
       if (said !== "+OK\r\n") {
         found.push(`${name}, from ${from.name} to ${to.name}: ${show(said)}`);
         continue;
       }
-      const there = await contentOf(to, "k", deadlines);
+      const there = await contentOf(to, "k", which === "8");
       if (JSON.stringify(there) !== JSON.stringify(content))
         found.push(`${name}, from ${from.name} to ${to.name}: another value`);
     }
-  for (const server of [oracle, subject]) await server.ask("FLUSHALL");
+    await to.ask("FLUSHALL");
+  };
+  await Promise.all(subjects.map((subject) => take(oracle, theirs!, subject)));
+  const taken = new Set<string>();
+  for (const [i, subject] of subjects.entries()) {
+    const fresh = ours[i]!.filter((dump) => {
+      const told = `${textOf(dump.payload)} ${JSON.stringify(dump.content)}`;
+      return !taken.has(told) && taken.add(told);
+    });
+    await take(subject, fresh, oracle);
+  }
   return found;
 }
