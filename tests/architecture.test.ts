@@ -50,7 +50,6 @@ const impure: Readonly<Record<string, readonly string[]>> = {
     "engine/shard/clock.ts",
     "engine/worker/worker.ts", // once a turn
     "engine/worker/host.ts", // the start
-    "engine/worker/server-view.ts", // DEBUG SLEEP
     "engine/commands/clients.ts", // ages in CLIENT LIST
     "engine/commands/info.ts", // uptime
     "engine/commands/server-commands.ts", // TIME

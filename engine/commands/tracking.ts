@@ -158,6 +158,7 @@ const common = {
 export const trackingRows: readonly Row[] = [
   {
     ...common,
+    scope: Scope.Each, // all shards are told whether anybody tracks by prefix
     name: "client|tracking",
     arity: -3,
     since: "6.0.0",

@@ -10,6 +10,9 @@ import { type Library, libraries, reasonToSkip } from "./libraries.ts";
 import { clientsPagePath, columnOf, limitLines } from "./page.ts";
 import { ownServer, type Result, report, run } from "./run.ts";
 
+/** How long a test may wait for its program, which may have to wait for its turn. */
+const PATIENCE_MS = 60_000;
+
 /** Programs at a time: most of them wait most of the time. */
 const AT_A_TIME = 3;
 const here = libraries.filter((library) => reasonToSkip(library) === "");
@@ -39,24 +42,28 @@ describe("client libraries", () => {
 
   for (const workers of [1, 4])
     for (const library of here)
-      test(nameOf(library, workers), async () => {
-        const result = await results.get(nameOf(library, workers))!;
-        const failed = [...result.outcomes.values()].filter(({ verdict }) => verdict === "FAIL");
-        if (failed.length > 0) throw new Error(`${library.title} ${result.version}\n${report(result)}`);
-        expect([...result.outcomes.keys()].toSorted()).toEqual(checkNames.toSorted());
-        const column = columnOf(page, library);
-        if (library.debian && column.get("version") !== result.version) {
-          console.log(
-            `docs/clients.md is of ${library.title} ${column.get("version")}, not ${result.version}`,
-          );
-          return;
-        }
-        expect(result.version).toBe(column.get("version") ?? "");
-        for (const [name, { verdict }] of result.outcomes)
-          expect(`${name} ${column.get(name)}`).toBe(`${name} ${verdict === "ok" ? "yes" : verdict}`);
-        const limits = page.split("\n").filter((line) => line.startsWith(`- **${library.title}**, `));
-        expect(limits).toEqual(limitLines(result));
-      });
+      test(
+        nameOf(library, workers),
+        async () => {
+          const result = await results.get(nameOf(library, workers))!;
+          const failed = [...result.outcomes.values()].filter(({ verdict }) => verdict === "FAIL");
+          if (failed.length > 0) throw new Error(`${library.title} ${result.version}\n${report(result)}`);
+          expect([...result.outcomes.keys()].toSorted()).toEqual(checkNames.toSorted());
+          const column = columnOf(page, library);
+          if (library.debian && column.get("version") !== result.version) {
+            console.log(
+              `docs/clients.md is of ${library.title} ${column.get("version")}, not ${result.version}`,
+            );
+            return;
+          }
+          expect(result.version).toBe(column.get("version") ?? "");
+          for (const [name, { verdict }] of result.outcomes)
+            expect(`${name} ${column.get(name)}`).toBe(`${name} ${verdict === "ok" ? "yes" : verdict}`);
+          const limits = page.split("\n").filter((line) => line.startsWith(`- **${library.title}**, `));
+          expect(limits).toEqual(limitLines(result));
+        },
+        PATIENCE_MS,
+      );
 
   for (const library of libraries) {
     const reason = reasonToSkip(library);

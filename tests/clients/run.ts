@@ -1,6 +1,7 @@
 // run.ts: runs a client library's program against a server and reads its lines.
 //
-//   bun tests/clients/run.ts [--server PATH] [--workers N] [--only CHECK,...] [--log FILE] [LIBRARY ...]
+//   bun tests/clients/run.ts [--server PATH] [--workers N] [--io DRIVER] [--only CHECK,...] [--log FILE]
+//                            [LIBRARY ...]
 //
 // runs them one after the other: against our own executable, or against the Redis-compatible server PATH. FILE receives
 // the bytes of all connections.
@@ -42,14 +43,14 @@ const PROGRAM_MS = 50_000;
 /** How long a killed server stays away, so that clients meet a refused connection. */
 const ABSENCE_MS = 150;
 
-export function ownServer(workers: number): Subject {
+export function ownServer(workers: number, io = "auto"): Subject {
   const port = freePort();
   let server: Server | undefined;
   return {
     port,
     scripting: false,
     async start() {
-      server = await Server.start({ port, workers });
+      server = await Server.start({ port, workers, io });
     },
     async kill() {
       server?.child.kill("SIGKILL");
@@ -181,6 +182,7 @@ if (import.meta.main) {
     options: {
       server: { type: "string" },
       workers: { type: "string" },
+      io: { type: "string" },
       only: { type: "string" },
       log: { type: "string" },
     },
@@ -195,7 +197,9 @@ if (import.meta.main) {
       continue;
     }
     const subject =
-      values.server === undefined ? ownServer(Number(values.workers ?? 1)) : otherServer(values.server);
+      values.server === undefined
+        ? ownServer(Number(values.workers ?? 1), values.io)
+        : otherServer(values.server);
     const tap = values.log === undefined ? undefined : await Wiretap.before(subject.port);
     const result = await run(library, subject, values.only?.split(","), tap?.port);
     if (tap !== undefined && values.log !== undefined) {
