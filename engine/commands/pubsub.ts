@@ -59,6 +59,7 @@ function toldCount(session: Session, space: Space): number {
 /** SUBSCRIBE channel [channel ...], SSUBSCRIBE shardchannel [shardchannel ...], PSUBSCRIBE pattern [pattern ...] */
 function subscribe(call: Call, space: Space): void {
   const { reply, session } = call;
+  const from = reply.at;
   for (let i = 1; i < call.argc; i++) {
     if (!call.hub.pubsub.subscribe(call, space, i)) {
       reply.error(Errors.outOfMemory);
@@ -69,6 +70,7 @@ function subscribe(call: Call, space: Space): void {
     reply.bulk(call.input, call.start[i]!, call.length[i]!);
     reply.integer(toldCount(session, space));
   }
+  reply.keep(from);
   call.server.publish(session);
 }
 
@@ -76,6 +78,7 @@ function subscribe(call: Call, space: Space): void {
 function unsubscribe(call: Call, space: Space): void {
   const { reply, session } = call;
   const { pubsub } = call.hub;
+  const from = reply.at;
   const names = pubsub.namesOf(session, space);
   if (call.argc > 1) {
     names.length = 0;
@@ -94,6 +97,7 @@ function unsubscribe(call: Call, space: Space): void {
     reply.nil();
     reply.integer(toldCount(session, space));
   }
+  reply.keep(from);
   call.server.publish(session);
 }
 

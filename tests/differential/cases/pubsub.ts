@@ -400,4 +400,31 @@ const notifications: Case[] = [
   events("KEn$", [["PSUBSCRIBE", "*"]], on("p", "SET a 1", "SET a 2", "HSET h f v")),
 ];
 
-export const pubsubCases: Case[] = [...answers, ...deliveries, ...modes, ...notifications];
+/** Confirmations are heard though replies are silenced. Pipelined: nobody answers what is asked in between. */
+const silenced: Case[] = [
+  {
+    ...stream(
+      "SUBSCRIBE after CLIENT REPLY OFF",
+      "CLIENT REPLY OFF",
+      "PING",
+      "SUBSCRIBE a b",
+      "UNSUBSCRIBE",
+      "PING",
+      "RESET",
+      "PING",
+    ),
+    pipelined: true,
+  },
+  {
+    ...stream(
+      "SUBSCRIBE after CLIENT REPLY SKIP",
+      "CLIENT REPLY SKIP",
+      "PSUBSCRIBE a* b",
+      "PUNSUBSCRIBE",
+      "PING",
+    ),
+    pipelined: true,
+  },
+];
+
+export const pubsubCases: Case[] = [...silenced, ...answers, ...deliveries, ...modes, ...notifications];
