@@ -1,6 +1,7 @@
 // build.ts: makes the one executable.   bun run build [--target=bun-linux-arm64] [--out FILE]
 //
-// Two entry points go in: cmd/main.ts, which runs, and engine/worker/main.ts, which each data worker runs. Inside the
+// Three entry points go in: cmd/main.ts, which runs, engine/worker/main.ts, which each data worker runs, and
+// engine/worker/compressor.ts, which the thread that compresses runs. Inside the
 // executable files lie under /$bunfs/root, by their path from the repository root (`root` below) with the ending .js;
 // cmd/main.ts alone lies at /$bunfs/root/<name of the executable>. How a Worker is addressed (tried, Bun 1.4.5):
 //
@@ -38,7 +39,7 @@ export const releaseTargets = [
 ] as const;
 
 const root = resolve(import.meta.dir, "..");
-const entrypoints = ["cmd/main.ts", "engine/worker/main.ts"];
+const entrypoints = ["cmd/main.ts", "engine/worker/main.ts", "engine/worker/compressor.ts"];
 
 /** Where the executable for `target` goes; no target is this machine. */
 function outputOf(target: string | undefined): string {

@@ -11,18 +11,20 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   protocol: [],
   "engine/memory": [],
   "engine/index": ["engine/memory"],
+  "engine/compress": ["engine/memory"],
   "engine/types": ["engine/memory", "engine/index"],
   "engine/rdb": ["engine/memory", "engine/types"],
-  "engine/shard": ["engine/memory", "engine/index", "engine/types"],
+  "engine/shard": ["engine/memory", "engine/index", "engine/types", "engine/compress"],
   "engine/io": ["engine/memory"],
   "engine/config": ["protocol"], // the error texts of CONFIG SET
   "engine/commands": [
     ...["protocol", "engine/memory", "engine/index", "engine/types", "engine/shard"],
     "engine/rdb", // DUMP and RESTORE
+    "engine/compress", // figures in INFO
   ],
   "engine/worker": [
     ...["protocol", "engine/memory", "engine/index", "engine/types", "engine/shard", "engine/commands"],
-    ...["engine/io", "engine/config"],
+    ...["engine/io", "engine/config", "engine/compress"],
   ],
   cli: ["protocol", "engine/io"],
   cmd: ["protocol", "cli", "engine/config", "engine/worker"],
@@ -30,9 +32,9 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
 
 /** Modules that not everybody may use, and who may. */
 const reserved: Readonly<Record<string, readonly string[]>> = {
-  "bun:ffi": ["engine/memory/", "engine/io/"],
+  "bun:ffi": ["engine/memory/", "engine/io/", "engine/compress/zstd.ts"],
   "bun:jsc": ["engine/worker/worker.ts", "engine/worker/resident.ts"],
-  "node:worker_threads": ["engine/worker/host.ts", "engine/worker/main.ts"],
+  "node:worker_threads": ["engine/worker/host.ts", "engine/worker/main.ts", "engine/worker/compressor.ts"],
   "node:child_process": [],
 };
 
@@ -58,6 +60,7 @@ const impure: Readonly<Record<string, readonly string[]>> = {
   "performance.now": [
     "engine/commands/server-commands.ts",
     "engine/worker/monitors.ts", // MONITOR's lines
+    "engine/worker/compressor.ts", // its share of the time
     "cmd/serve.ts",
     "cli/one-shot.ts",
   ],

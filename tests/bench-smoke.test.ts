@@ -60,6 +60,25 @@ describe("bench: a whole server and collections", () => {
     expect(rows.at(-1)).toBe("geometric mean");
   });
 
+  test("throughput.ts: HGET too, and what two workers make of one core", async () => {
+    const words = ["--quick", "--only", "epoll,redis", "--shards", "1,2", "--tests", "get,hget"];
+    const rows = await run("throughput.ts", ...words, "--pipelines", "16", "--cpu", "0.1");
+    expect(rows).toHaveLength(1 + 2 + 1 + 1 + 2);
+    expect(rows.at(-1)).toBe("HGET 64 B, P 16");
+  });
+
+  test("transactions.ts: alone and among others, against both", async () => {
+    const rows = await run("transactions.ts", "--quick", "--only", "epoll,redis", "--cpu", "0.1");
+    expect(rows).toHaveLength(1 + 6 + 1 + 1 + 2);
+    expect(rows).toContain("transactions, P 16");
+    expect(rows.at(-1)).toBe("SET and 1 % transactions");
+  });
+
+  test("pubsub.ts: to one and to a hundred, against both", async () => {
+    const rows = await run("pubsub.ts", "--quick", "--only", "epoll,redis", "--cpu", "0.1");
+    expect(rows).toEqual(expect.arrayContaining(["to 1, P 16", "to 100, P 1", "geometric mean"]));
+  });
+
   test("memory.ts --collections: all shapes, small and large", async () => {
     const words = ["--collections", "--quick", "--payload", "2000000", "--only", "epoll", "--epoll"];
     const rows = await run("memory.ts", ...words);

@@ -129,7 +129,7 @@ function msetex(call: Call): void {
   }
   if ((found & (Option.Nx | Option.Xx)) !== 0) {
     const there = (found & Option.Xx) !== 0;
-    for (let i = 2; i < end; i += 2) if ((call.find(i) !== 0) !== there) return reply.integer(0);
+    for (let i = 2; i < end; i += 2) if ((call.look(i) !== 0) !== there) return reply.integer(0);
   }
   if (!storePairs(call, 2, end, deadlineMs, (found & Option.KeepTtl) !== 0))
     return reply.error(Errors.outOfMemory);

@@ -225,7 +225,7 @@ function bitop(call: Call): void {
   // A lookup may remove a key that is due, and room for the result is made next to the sources: neither moves them.
   combiner.clear();
   for (let i = 3; i < argc; i++) {
-    if (call.findRead(i) === 0) {
+    if (call.findHeld(i) === 0) {
       combiner.add(call.input, 0, 0);
       continue;
     }

@@ -15,6 +15,7 @@ import type { Region } from "../memory/region.ts";
 import { Event } from "../shard/events.ts";
 import type { Keyspace } from "../shard/keyspace.ts";
 import { Place } from "../shard/place.ts";
+import { Access, samples } from "../shard/samples.ts";
 import type { Shard } from "../shard/shard.ts";
 import type { Hub } from "./hub.ts";
 import type { Reply } from "./reply.ts";
@@ -66,11 +67,10 @@ export class Call {
     return place.find(this.locate(i), this.session.db, this.key);
   }
 
-  /** The same for a command that reads: counted as a hit or a miss. */
+  /** The same for a command that reads: counted as a hit or a miss; of a string, until the next is read. */
   findPlaceRead(i: number, place: Place): boolean {
-    const found = this.findPlace(i, place);
-    if (found) this.hits++;
-    else this.missed();
+    const found = place.read(this.locate(i), this.session.db, this.key);
+    this.counted(place.handle);
     return found;
   }
 
@@ -152,12 +152,38 @@ export class Call {
     return this.locate(i).find(this.session.db, this.key);
   }
 
-  /** The same for a command that reads: counted as a hit or a miss. */
+  /** The same for a command that does not want a string's value (Shard.look). */
+  look(i: number): number {
+    return this.locate(i).look(this.session.db, this.key);
+  }
+
+  /** `find` for a command that reads: counted as a hit or a miss. The record is read before the next is looked for, and
+   *  nothing is done with it (Shard.read). */
   findRead(i: number): number {
-    const handle = this.locate(i).find(this.session.db, this.key);
+    return this.counted(this.locate(i).read(this.session.db, this.key));
+  }
+
+  /** The same for one that holds several records at a time, or changes them after all. */
+  findHeld(i: number): number {
+    return this.counted(this.find(i));
+  }
+
+  /** The same for one that does not want a string's value. */
+  lookRead(i: number): number {
+    return this.counted(this.look(i));
+  }
+
+  private counted(handle: number): number {
     if (handle === 0) this.missed();
     else this.hits++;
+    if ((this.key.high & 0xffff) < samples.below) this.sampled(handle);
     return handle;
+  }
+
+  private sampled(handle: number): void {
+    const { shard, key } = this;
+    if (handle === 0) shard.noteMiss(this.session.db, key);
+    else shard.noteHere(Access.Hit, this.session.db, key);
   }
 
   /** A command that reads did not find the key located last. */

@@ -143,7 +143,7 @@ function restore(call: Call): void {
       frequent = true;
     } else return reply.error(Errors.syntax);
   }
-  const there = call.findPlace(1, place);
+  const there = place.look(call.locate(1), call.session.db, call.key);
   if (there && !replace) return reply.error(Errors.busyKey);
   if (!readAtMost(call, 2, Number.POSITIVE_INFINITY, Errors.invalidTtl)) return;
   const ttl = parseInteger(input.u8, start[2]!, length[2]!);

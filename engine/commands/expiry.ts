@@ -23,7 +23,7 @@ function expireWith(call: Call, unit: Unit, absolute: boolean): void {
   if (conditions < 0) return;
   const deadlineMs = deadlineFrom(call, 2, unit, absolute, false);
   if (!Number.isFinite(deadlineMs)) return refuseDeadline(call, deadlineMs);
-  const handle = call.find(1);
+  const handle = call.look(1);
   if (handle === 0) return reply.integer(0);
   const { shard } = call;
   if (conditions !== 0 && !allowed(conditions, shard.deadline(), deadlineMs)) return reply.integer(0);
@@ -75,7 +75,7 @@ function allowed(conditions: number, old: number, next: number): boolean {
 /** TTL key, and the other three: -2 without key, -1 without deadline. Seconds are rounded to the nearest. */
 function readDeadline(call: Call, unit: Unit, absolute: boolean): void {
   const { reply } = call;
-  if (call.findRead(1) === 0) return reply.integer(-2);
+  if (call.lookRead(1) === 0) return reply.integer(-2);
   const deadline = call.shard.deadline();
   if (deadline === 0) return reply.integer(-1);
   const ms = absolute ? deadline : Math.max(0, deadline - call.nowMs);
@@ -85,7 +85,7 @@ function readDeadline(call: Call, unit: Unit, absolute: boolean): void {
 /** PERSIST key */
 function persist(call: Call): void {
   const { reply, session } = call;
-  const handle = call.find(1);
+  const handle = call.look(1);
   if (handle === 0 || call.shard.deadline() === 0) return reply.integer(0);
   if (!call.shard.setDeadline(session.db, call.key, handle, 0)) return reply.error(Errors.outOfMemory);
   call.notify(Event.Persist);

@@ -32,8 +32,8 @@ export interface Hub {
 
   /** The command in `call` found nothing: its client waits until one of its keys, arguments `first` on (`count` of
    *  them), holds a `type`, or `timeoutMs` have passed (0: for ever). `destination`: the argument that is the key a move
-   *  goes to, else 0. With a `count` of 0 it waits for nothing but the time. The locks of all these keys are held. Inside a transaction it replies null instead; run for a client
-   *  that waits already it does nothing. */
+   *  goes to, else 0. With a `count` of 0 it waits for nothing but the time. The locks of all these keys are held. Inside a
+   *  transaction it replies null instead; run for a client that waits already it does nothing. */
   block(call: Call, type: Type, first: number, count: number, destination: number, timeoutMs: number): void;
   /** Whether argument `i` may be looked at now: always, but for a client being served, whose other keys may lie in shards
    *  that are not locked and hold nothing for it. Locates the argument. */

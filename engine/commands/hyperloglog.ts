@@ -136,7 +136,7 @@ function pfcount(call: Call): void {
     if (mergeKeys(call) >= 0) replyCount(call, registers.count());
     return;
   }
-  if (call.findRead(1) === 0) return reply.integer(0);
+  if (call.findHeld(1) === 0) return reply.integer(0);
   if (!checkSketch(call)) return;
   const { shard } = call;
   shard.setEncoding(Encoding.Edited);
@@ -164,7 +164,7 @@ function mergeKeys(call: Call): number {
   registers.clear();
   let dense = 0;
   for (let i = 1; i < call.argc; i++) {
-    if (call.findRead(i) === 0) continue;
+    if (call.findHeld(i) === 0) continue;
     if (!checkSketch(call)) return -1;
     const { shard } = call;
     const start = shard.valueStart();

@@ -2,10 +2,12 @@
 // A field whose thing does not exist here is zero, never absent. Cold; reads figures that workers publish.
 // Neighbours: server-commands.ts has the row; engine/worker answers Server.
 import { arch, release, totalmem, type } from "node:os";
+import { type Dictionaries, DictionaryLimit, Figure, Of, Row, State } from "../compress/dictionaries.ts";
 import { DATABASES } from "../shard/shard.ts";
 import type { Call } from "./call.ts";
 import { CONTRACT_VERSION } from "./connection.ts";
 import { Space } from "./pubsub.ts";
+import type { Server } from "./server.ts";
 
 type Field = readonly [string, string | number];
 
@@ -23,6 +25,7 @@ const sections: Readonly<Record<string, (call: Call) => Field[]>> = {
   Latencystats: () => [],
   Cluster: () => [["cluster_enabled", 0]],
   Keyspace: keyspaceFields,
+  Compression: compressionFields,
   IronCache: ownFields,
 };
 
@@ -99,6 +102,9 @@ function memoryFields({ server, keyspace }: Call): Field[] {
   const resident = server.residentBytes();
   const peak = Math.max(used, server.peakBytes());
   const data = keyspace.usedBytes;
+  const live = keyspace.liveBytes;
+  const active = keyspace.committedBytes;
+  const pages = active + keyspace.backedBytes;
   const overhead = Math.max(0, used - data);
   const limit = Number(server.setting("maxmemory") ?? 0);
   return [
@@ -113,16 +119,21 @@ function memoryFields({ server, keyspace }: Call): Field[] {
     ["used_memory_startup", 0],
     ["used_memory_dataset", data],
     ["used_memory_dataset_perc", percent(data, used)],
-    ["allocator_allocated", used],
-    ["allocator_active", used],
-    ["allocator_resident", resident],
+    ["allocator_allocated", live],
+    ["allocator_active", active],
+    ["allocator_resident", pages],
     ["total_system_memory", totalmem()],
     ["total_system_memory_human", human(totalmem())],
     ["maxmemory", limit],
     ["maxmemory_human", human(limit)],
+    ["maxmemory_source", server.isDerived("maxmemory") ? "auto" : "set"],
     ["maxmemory_policy", server.setting("maxmemory-policy") ?? "noeviction"],
-    ["allocator_frag_ratio", ratio(used, used)],
-    ["allocator_frag_bytes", 0],
+    ["allocator_frag_ratio", ratio(active, live)],
+    ["allocator_frag_bytes", active - live],
+    ["allocator_rss_ratio", ratio(pages, active)],
+    ["allocator_rss_bytes", pages - active],
+    ["rss_overhead_ratio", ratio(resident, pages)],
+    ["rss_overhead_bytes", resident - pages],
     ["mem_fragmentation_ratio", ratio(resident, used)],
     ["mem_fragmentation_bytes", resident - used],
     ["mem_not_counted_for_evict", 0],
@@ -133,7 +144,7 @@ function memoryFields({ server, keyspace }: Call): Field[] {
     ["mem_cluster_links", 0],
     ["mem_aof_buffer", 0],
     ["mem_allocator", "ironcache-segments"],
-    ["active_defrag_running", 0],
+    ["active_defrag_running", Math.round(totals.defragPercent)],
     ["lazyfree_pending_objects", 0],
     ["lazyfreed_objects", 0],
     ["used_memory_js_heap", totals.heapBytes],
@@ -211,6 +222,12 @@ function statsFields({ server, keyspace, hub }: Call): Field[] {
     ["pubsubshard_channels", pubsub.count(Space.Shard)],
     ["latest_fork_usec", 0],
     ["total_forks", 0],
+    ["active_defrag_hits", totals.defragHits],
+    ["active_defrag_misses", totals.defragMisses],
+    ["active_defrag_key_hits", totals.defragKeyHits],
+    ["active_defrag_key_misses", totals.defragKeyMisses],
+    ["total_active_defrag_time", totals.defragMs],
+    ["current_active_defrag_time", totals.defragCurrentMs],
     ["tracking_total_keys", totals.trackedNames],
     ["tracking_total_items", 0],
     ["tracking_total_prefixes", 0],
@@ -280,6 +297,91 @@ function keyspaceFields({ keyspace }: Call): Field[] {
   return fields;
 }
 
+/** What memory buys, in points: hundredths of all lookups. */
+function curveFields(server: Server): Field[] {
+  const curve = server.memoryCurve();
+  const now = curve.at(curve.presentBytes);
+  const twice = (curve.at(curve.presentBytes * 2) - now) * 100;
+  const half = (now - curve.at(curve.presentBytes / 2)) * 100;
+  const points = (value: number) => (curve.known && !Number.isNaN(value) ? value : 0).toFixed(2);
+  const gapKnown = curve.known && !Number.isNaN(curve.gap);
+  return [
+    [
+      "memory_curve",
+      !curve.known
+        ? "too few reads were sampled yet"
+        : !curve.full
+          ? `memory is not full, half of it would give ${half.toFixed(1)} points fewer hits`
+          : `twice the memory would give ${twice.toFixed(1)} points more hits, half of what there is ${half.toFixed(1)} fewer`,
+    ],
+    ["memory_curve_sampled_keys", curve.keys],
+    ["memory_curve_sample_percent", (curve.rate * 100).toFixed(4)],
+    ["memory_curve_hit_percent", points(now * 100)],
+    ["memory_curve_2x_hit_points", points(twice)],
+    ["memory_curve_half_hit_points", points(-half)],
+    ["memory_curve_lru_factor", curve.factor.toFixed(2)],
+    ["belady_gap", points(curve.gap * 100)],
+    ["belady_gap_ci", points(curve.gapInterval * 100)],
+    ["belady_reliable", gapKnown && curve.gapReliable ? "yes" : "no"],
+  ];
+}
+
+/** Values, raw and stored bytes of what `sum` counts, and their ratio. */
+function storedFields(
+  sum: (figure: Of) => number,
+): [values: number, raw: number, stored: number, ratio: string] {
+  const raw = sum(Of.RawBytes);
+  const stored = sum(Of.StoredBytes);
+  return [sum(Of.Values), raw, stored, ratio(raw, stored)];
+}
+
+/** What is compressed, and what that costs. The time of reading is that of the proofs, as no command reads a clock. */
+function compressionFields({ server, keyspace }: Call): Field[] {
+  const { dictionaries } = keyspace.codec;
+  const [values, raw, stored, rate] = storedFields((figure) => dictionaries.sumOfAll(figure));
+  const read = dictionaries.sum(Row.Decompressed);
+  const proven = dictionaries.figure(Figure.Proven);
+  const perRead = proven === 0 ? 0 : dictionaries.figure(Figure.ProveSeconds) / proven;
+  return [
+    ["compression_mode", server.setting("compression") ?? "off"],
+    ["compression_codec", dictionaries.codecText || "none yet"],
+    ["compression_values", values],
+    ["compression_raw_bytes", raw],
+    ["compression_stored_bytes", stored],
+    ["compression_ratio", rate],
+    ["compression_passes", dictionaries.pass],
+    ["compression_compress_calls", dictionaries.figure(Figure.Compressed)],
+    ["compression_compress_usec", Math.round(dictionaries.figure(Figure.CompressSeconds) * 1e6)],
+    ["compression_refused", dictionaries.figure(Figure.Refused)],
+    ["compression_train_usec", Math.round(dictionaries.figure(Figure.TrainSeconds) * 1e6)],
+    ["compression_decompress_calls", read],
+    ["compression_decompress_usec", Math.round(read * perRead * 1e6)],
+    ["compression_thaws", dictionaries.sum(Row.Thawed)],
+    ["compression_swaps", dictionaries.sum(Row.Swapped)],
+    ["compression_rejected_swaps", dictionaries.sum(Row.Rejected)],
+    ["compression_dictionaries", dictionaries.live],
+    ["compression_dictionaries_made", dictionaries.made],
+    ["compression_dictionary_bytes", dictionaries.usedBytes],
+    ...dictionaryFields(dictionaries),
+  ];
+}
+
+function dictionaryFields(dictionaries: Dictionaries): Field[] {
+  const fields: Field[] = [];
+  for (let number = 1; number < DictionaryLimit.Count; number++) {
+    if (dictionaries.state(number) === State.Free) continue;
+    const [values, raw, stored, rate] = storedFields((figure) => dictionaries.sumOf(number, figure));
+    const prefix = dictionaries.prefix(number).replace(/[^!-+\--~]/g, "?");
+    const codec = dictionaries.codec(number) === 1 ? "zstd" : "lz4";
+    fields.push([
+      `compression_dictionary_${number}`,
+      `prefix=${prefix},version=${dictionaries.version(number)},codec=${codec},bytes=${dictionaries.bytes(number)},` +
+        `values=${values},raw=${raw},stored=${stored},ratio=${rate}`,
+    ]);
+  }
+  return fields;
+}
+
 function ownFields({ server, keyspace }: Call): Field[] {
   const totals = server.totals();
   let segments = 0;
@@ -294,5 +396,6 @@ function ownFields({ server, keyspace }: Call): Field[] {
     ["lock_waits", totals.lockWaits],
     ["turns", totals.turns],
     ["gc_seconds", totals.collectorSeconds.toFixed(6)],
+    ...curveFields(server),
   ];
 }

@@ -39,13 +39,13 @@ function del(call: Call): void {
 /** EXISTS key [key ...] and TOUCH key [key ...] */
 function exists(call: Call): void {
   let found = 0;
-  for (let i = 1; i < call.argc; i++) if (call.findRead(i) !== 0) found++;
+  for (let i = 1; i < call.argc; i++) if (call.lookRead(i) !== 0) found++;
   call.reply.integer(found);
 }
 
 /** TYPE key */
 function type(call: Call): void {
-  call.reply.simple(call.findRead(1) === 0 ? "none" : typeName(call.shard.type()));
+  call.reply.simple(call.lookRead(1) === 0 ? "none" : typeName(call.shard.type()));
 }
 
 function typeName(type: number): string {
@@ -80,14 +80,14 @@ function renamenx(call: Call): void {
  *  was replied. */
 function moveName(call: Call, onlyNew: boolean): number {
   const { reply, session } = call;
-  if (call.find(1) === 0) {
+  if (call.look(1) === 0) {
     reply.error(Errors.noSuchKey);
     return -1;
   }
   if (sameKey(call)) return onlyNew ? 0 : 1;
-  const there = call.find(2) !== 0;
+  const there = call.look(2) !== 0;
   if (onlyNew && there) return 0;
-  const handle = call.find(1);
+  const handle = call.look(1);
   const source = call.shard;
   const target = call.locate(2);
   if (!target.adopt(session.db, call.key, source, handle, true)) {
@@ -122,10 +122,10 @@ function copy(call: Call): void {
     } else return reply.error(Errors.syntax);
   }
   if (db === session.db && sameKey(call)) return reply.error(Errors.sameObject);
-  if (call.findRead(1) === 0) return reply.integer(0);
-  const there = call.locate(2).find(db, call.key) !== 0;
+  if (call.lookRead(1) === 0) return reply.integer(0);
+  const there = call.locate(2).look(db, call.key) !== 0;
   if (there && !replace) return reply.integer(0);
-  const handle = call.find(1);
+  const handle = call.look(1);
   const source = call.shard;
   const target = call.locate(2);
   if (!target.adopt(db, call.key, source, handle, false)) return reply.error(Errors.outOfMemory);
@@ -140,10 +140,10 @@ function move(call: Call): void {
   const db = readDatabase(call, 2);
   if (db < 0) return;
   if (db === session.db) return reply.error(Errors.sameObject);
-  if (call.find(1) === 0) return reply.integer(0);
+  if (call.look(1) === 0) return reply.integer(0);
   const { shard, key } = call;
-  if (shard.find(db, key) !== 0) return reply.integer(0);
-  const handle = shard.find(session.db, key);
+  if (shard.look(db, key) !== 0) return reply.integer(0);
+  const handle = shard.look(session.db, key);
   if (!shard.adopt(db, key, shard, handle, true)) return reply.error(Errors.outOfMemory);
   shard.release(session.db, key, false);
   shard.notify(Event.MoveFrom, session.db, key);
@@ -319,7 +319,7 @@ function scanPage(call: Call, cursor: number, type: number): void {
 
 /** Finds argument 2 for OBJECT: counted as a read, but that there is no such key is not told. */
 function findObject(call: Call): boolean {
-  const found = call.find(2) !== 0;
+  const found = call.look(2) !== 0;
   if (found) call.hits++;
   else call.misses++;
   return found;
@@ -333,7 +333,7 @@ function objectEncoding(call: Call): void {
 
 /** What OBJECT ENCODING calls the form of the record at the shard's cursor. */
 export function encodingName(shard: Shard): string {
-  const form = shard.encoding();
+  const form = shard.type() === Type.String ? shard.stringEncoding() : shard.encoding();
   switch (shard.type()) {
     case Type.List:
       return form === Form.Packed ? "listpack" : "quicklist";
@@ -346,7 +346,7 @@ export function encodingName(shard: Shard): string {
       return form === Form.Packed ? "listpack" : "hashtable";
   }
   if (form === Encoding.Integer) return "int";
-  return form === Encoding.Bytes && shard.valueBytes() <= 44 ? "embstr" : "raw";
+  return form === Encoding.Bytes && shard.stringBytes() <= 44 ? "embstr" : "raw";
 }
 
 /** OBJECT REFCOUNT key: nothing is shared. */

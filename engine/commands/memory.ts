@@ -20,6 +20,9 @@ const INDEX_BYTES = 8;
 /** Blocks freed under one taking of a shard's lock, and how often PURGE takes it. */
 const PURGE_BLOCKS = 4096;
 const PURGE_STEPS = 4096;
+/** Pages that PURGE gives back to the system before it replies, and at a time: some 10 ms. */
+const PURGE_PAGES = 8192;
+const PURGE_PAGES_STEP = 256;
 
 /** Below this DOCTOR draws no conclusions. */
 const LITTLE_BYTES = 5 << 20;
@@ -39,7 +42,7 @@ function usage(call: Call): void {
     if (Number.isNaN(samples)) return reply.error(Errors.notAnInteger);
     if (samples < 0) return reply.error(Errors.syntax);
   }
-  if (!call.findPlace(2, place)) return reply.nil();
+  if (!place.look(call.locate(2), call.session.db, call.key)) return reply.nil();
   reply.integer(keyBytes(place));
 }
 
@@ -95,8 +98,9 @@ function stats(call: Call): void {
   const peak = Math.max(used, server.peakBytes());
   const resident = server.residentBytes();
   const { clientBytes } = server.totals();
-  const live = sum(call, (shard) => shard.allocator.liveBytes);
-  const committed = keyspace.usedBytes;
+  const live = keyspace.liveBytes;
+  const committed = keyspace.committedBytes;
+  const pages = committed + keyspace.backedBytes;
   const databases: [string, Fields][] = [];
   let keys = 0;
   let indexBytes = 0;
@@ -136,13 +140,13 @@ function stats(call: Call): void {
     ["peak.percentage", share(used * 100, peak)],
     ["allocator.allocated", live],
     ["allocator.active", committed],
-    ["allocator.resident", resident],
+    ["allocator.resident", pages],
     ["allocator-fragmentation.ratio", share(committed, live)],
     ["allocator-fragmentation.bytes", committed - live],
-    ["allocator-rss.ratio", share(resident, committed)],
-    ["allocator-rss.bytes", resident - committed],
-    ["rss-overhead.ratio", share(resident, used)],
-    ["rss-overhead.bytes", resident - used],
+    ["allocator-rss.ratio", share(pages, committed)],
+    ["allocator-rss.bytes", pages - committed],
+    ["rss-overhead.ratio", share(resident, pages)],
+    ["rss-overhead.bytes", resident - pages],
     ["fragmentation", share(resident, used)],
     ["fragmentation.bytes", resident - used],
   ]);
@@ -151,8 +155,8 @@ function stats(call: Call): void {
 /** MEMORY DOCTOR */
 function doctor(call: Call): void {
   const { reply, server, keyspace } = call;
-  const live = sum(call, (shard) => shard.allocator.liveBytes);
-  const committed = keyspace.usedBytes;
+  const live = keyspace.liveBytes;
+  const committed = keyspace.committedBytes;
   if (committed < LITTLE_BYTES)
     return reply.verbatim("Hardly any memory is in use: there is nothing to say about it.\n");
   const used = server.usedBytes();
@@ -160,11 +164,42 @@ function doctor(call: Call): void {
   if (server.peakBytes() > used * 1.5)
     found.push("* The peak was more than one and a half times of what is in use now.");
   if (committed > live * 1.4)
-    found.push("* Many slots are free: values have shrunk, gone or changed their size. New ones fill them.");
+    found.push(
+      `* High fragmentation: ${((committed / live - 1) * 100).toFixed(0)} % beside what lives is free slots, as values ` +
+        "have gone or changed their size.\n  " +
+        (server.setting("activedefrag") === "yes"
+          ? "Values are being moved together, and what is free then goes back to the system."
+          : "CONFIG SET activedefrag yes moves values together and gives back what is free then."),
+    );
   if (server.totals().clientBytes > used * 0.25)
     found.push("* Clients' buffers take more than a quarter: slow readers, or large pipelines.");
   if (found.length === 0) return reply.verbatim("Nothing is wrong with the memory in use.\n");
   reply.verbatim(`What may be worth a look:\n\n${found.join("\n")}\n`);
+}
+
+/** Sizes of memory that CURVE tells of by itself, as multiples of the present one. */
+const CURVE_SIZES = [0.25, 0.35, 0.5, 0.71, 1, 1.41, 2, 2.83, 4];
+
+/** MEMORY CURVE [bytes ...]: the hit ratio to be expected at each size of memory; nothing before enough was sampled. */
+function curve(call: Call): void {
+  const { reply, server, input, start, length } = call;
+  const used = server.usedBytes();
+  const sizes = call.argc > 2 ? [] : CURVE_SIZES.map((share) => Math.round(share * used));
+  for (let i = 2; i < call.argc; i++) {
+    const bytes = parseInteger(input.u8, start[i]!, length[i]!);
+    if (Number.isNaN(bytes)) return reply.error(Errors.notAnInteger);
+    if (bytes <= 0) return reply.error(Errors.notPositive);
+    sizes.push(bytes);
+  }
+  const found = server.memoryCurve();
+  if (!found.known) return reply.array(0);
+  reply.array(sizes.length);
+  for (const bytes of sizes) {
+    reply.array(2);
+    reply.integer(bytes);
+    // What buffers, free slots and registers take is taken to grow with the rest.
+    reply.double(Math.round(found.at((bytes / used) * found.presentBytes) * 10_000) / 10_000);
+  }
 }
 
 /** MEMORY MALLOC-STATS */
@@ -180,9 +215,12 @@ function mallocStats(call: Call): void {
   call.reply.verbatim(`${lines.join("\n")}\n`);
 }
 
-/** MEMORY PURGE: frees what waits to be freed, and gives what a flush left back to the system. */
+/** MEMORY PURGE: frees what waits to be freed, gives free pages back to the system, and begins to move values together, in
+ *  the background and whatever activedefrag says. */
 function purge(call: Call): void {
-  for (const shard of call.keyspace.shards)
+  const { keyspace, server } = call;
+  let pages = PURGE_PAGES;
+  for (const shard of keyspace.shards) {
     for (let step = 0; step < PURGE_STEPS && shard.reclaimable; step++) {
       shard.lock();
       try {
@@ -191,10 +229,19 @@ function purge(call: Call): void {
         shard.unlock();
       }
     }
+    for (; pages > 0 && shard.allocator.backedBytes > 0; pages -= PURGE_PAGES_STEP) {
+      shard.lock();
+      shard.allocator.giveBack(PURGE_PAGES_STEP);
+      shard.unlock();
+    }
+  }
+  server.defragment();
   call.reply.ok();
 }
 
 const memoryHelp = [
+  "CURVE [<bytes> ...]",
+  "    Return the hit ratio to be expected at these sizes of memory.",
   "DOCTOR",
   "    Return memory problems reports.",
   "MALLOC-STATS",
@@ -231,6 +278,15 @@ export const memoryCommands: readonly Row[] = [
     subcommands: [
       {
         ...common,
+        name: "memory|curve",
+        arity: -2,
+        complexity: "O(N) where N is the number of sizes.",
+        summary: "Estimates the hit ratio at other sizes of memory.",
+        syntax: "[bytes [bytes ...]]",
+        handler: curve,
+      },
+      {
+        ...common,
         name: "memory|doctor",
         summary: "Says in words what is odd about the memory in use.",
         handler: doctor,
@@ -251,7 +307,8 @@ export const memoryCommands: readonly Row[] = [
       {
         ...common,
         name: "memory|purge",
-        complexity: "O(N) where N is the number of pages that wait to be freed.",
+        complexity:
+          "O(N) where N is the number of pages that wait to be freed; more follows in the background.",
         summary: "Gives unused memory back to the system.",
         handler: purge,
       },

@@ -17,6 +17,8 @@ const DIRECT_BYTES = 32 * 1024;
 export class Reply extends ReplyWriter {
   /** Where the replies not yet handed to the driver begin. */
   begin = 0;
+  /** While a command runs whose reply will be dropped (CLIENT REPLY): what is before this is not dropped; else -1. */
+  kept = -1;
   /** Whether bulk strings may be sent straight from their segment now: nobody else can change it, and what has been
    *  written will not be taken back. */
   direct = false;
@@ -27,6 +29,15 @@ export class Reply extends ReplyWriter {
     limit: number,
   ) {
     super(region.u8, limit);
+  }
+
+  /** What was written from `from` on is heard even if the command is silent. */
+  keep(from: number): void {
+    if (this.kept < 0) return;
+    const bytes = this.at - from;
+    this.u8.copyWithin(this.kept, from, this.at);
+    this.kept += bytes;
+    this.at = Math.max(this.kept, from);
   }
 
   /** A bulk string of `bytes` bytes of `source`. Throws RangeError when they leave it (a torn read). */
@@ -59,7 +70,7 @@ export class Reply extends ReplyWriter {
     }
     this.header(36, bytes);
     const { at } = this;
-    if (bytes >= DIRECT_BYTES && this.direct && this.sink !== null) {
+    if (bytes >= DIRECT_BYTES && this.direct && source.shared && this.sink !== null) {
       this.sink.sendDirect(source, start, bytes);
       return;
     }

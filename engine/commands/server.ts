@@ -1,4 +1,5 @@
 // server.ts: what handlers may ask of the process around them. Implemented by engine/worker; everything here is cold.
+import type { Curve } from "../shard/reuse.ts";
 import type { Row } from "./call.ts";
 import type { Session } from "./session.ts";
 
@@ -71,6 +72,15 @@ export interface Totals {
   readonly watchedKeys: number;
   /** Names remembered for client-side caching. */
   readonly trackedNames: number;
+  /** Of moving values together: blocks moved and looked at, keys moved and looked at, percent of a core that is spent on it
+   *  now, ms that all cycles took and the one that is on. */
+  readonly defragHits: number;
+  readonly defragMisses: number;
+  readonly defragKeyHits: number;
+  readonly defragKeyMisses: number;
+  readonly defragPercent: number;
+  readonly defragMs: number;
+  readonly defragCurrentMs: number;
 }
 
 export interface Server {
@@ -91,16 +101,22 @@ export interface Server {
 
   /** Effective value of a setting as CONFIG GET prints it. */
   setting(name: string): string | undefined;
+  /** Whether a setting has the value that the machine gives, as nobody set another. */
+  isDerived(name: string): boolean;
   /** The names of all settings, in table order. */
   settingNames(): readonly string[];
   /** Applies all or none; null, or the error to reply. */
   setSettings(pairs: readonly (readonly [string, string])[]): string | null;
   resetStatistics(): void;
+  /** Begins to move the values of all shards together, whatever the settings say. */
+  defragment(): void;
 
   totals(): Totals;
   /** Bytes the process holds for data, clients and itself, and the resident size. */
   usedBytes(): number;
   residentBytes(): number;
+  /** What other sizes of memory would do, by the samples so far. */
+  memoryCurve(): Curve;
   peakBytes(): number;
   /** Calls of each command so far: full name to count, and microseconds where known. */
   commandCalls(): ReadonlyMap<string, { calls: number; failed: number; rejected: number }>;

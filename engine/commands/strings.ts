@@ -140,9 +140,9 @@ function get(call: Call): void {
 /** STRLEN key */
 function strlen(call: Call): void {
   const { reply } = call;
-  if (call.findRead(1) === 0) return reply.integer(0);
+  if (call.lookRead(1) === 0) return reply.integer(0);
   if (call.shard.type() !== Type.String) return reply.error(Errors.wrongType);
-  reply.integer(call.shard.valueBytes());
+  reply.integer(call.shard.stringBytes());
 }
 
 /** GETRANGE key start end; SUBSTR likewise. */
@@ -344,7 +344,7 @@ function setWithOptions(call: Call): void {
   // A comparison first: it may be refused, and what it may be about must be a string.
   const holds = comparison === 0 ? 1 : compareOld(call, comparison);
   if (holds < 0) return;
-  const handle = replied ? replyOld(call) : call.find(1);
+  const handle = replied ? replyOld(call) : call.look(1);
   if (handle < 0) return;
   const wanted =
     holds === 1 && ((found & Option.Nx) !== 0 ? handle === 0 : (found & Option.Xx) === 0 || handle !== 0);
@@ -390,7 +390,7 @@ function setDue(call: Call, unit: Unit): void {
 /** SETNX key value */
 function setnx(call: Call): void {
   const { reply } = call;
-  if (call.find(1) !== 0) return reply.integer(0);
+  if (call.look(1) !== 0) return reply.integer(0);
   if (!storeArgument(call, 2, 0)) return reply.error(Errors.outOfMemory);
   call.notify(Event.Set);
   reply.integer(1);
@@ -416,7 +416,7 @@ function getex(call: Call): void {
   const { reply } = call;
   const found = options(call, 2, Option.OfGetex);
   if (found < 0) return;
-  const handle = call.findRead(1);
+  const handle = call.findHeld(1);
   if (handle === 0) return reply.nil();
   const { key, session, shard } = call;
   if (shard.type() !== Type.String) return reply.error(Errors.wrongType);
@@ -452,7 +452,7 @@ function mset(call: Call): void {
 function msetnx(call: Call): void {
   const { argc, reply } = call;
   if ((argc & 1) === 0) return reply.error(wrongArity(call.row.name));
-  for (let i = 1; i < argc; i += 2) if (call.find(i) !== 0) return reply.integer(0);
+  for (let i = 1; i < argc; i += 2) if (call.look(i) !== 0) return reply.integer(0);
   if (storePairs(call, 1, argc, 0, false)) reply.integer(1);
   else reply.error(Errors.outOfMemory);
 }
@@ -471,7 +471,7 @@ export function storePairs(
   if (large > 0 && !roomForLarge(call, from, end)) return false;
   for (let i = from; i < end; i += 2) {
     call.locate(i);
-    const kept = keep && call.find(i) !== 0 ? call.shard.deadline() : deadlineMs;
+    const kept = keep && call.look(i) !== 0 ? call.shard.deadline() : deadlineMs;
     if (!storeArgument(call, i + 1, kept)) return false;
     notifySet(call, deadlineMs !== 0);
   }
@@ -640,12 +640,12 @@ function incrbyfloat(call: Call): void {
 function lcs(call: Call): void {
   const { reply } = call;
   // The second lookup may remove the second key if it is due; that moves no other record.
-  const one = call.findRead(1);
+  const one = call.findHeld(1);
   const a = call.shard.region;
   const aStart = one === 0 ? 0 : call.shard.valueStart();
   const aBytes = one === 0 ? 0 : call.shard.valueBytes();
   const aString = one === 0 || call.shard.type() === Type.String;
-  const two = call.findRead(2);
+  const two = call.findHeld(2);
   const b = call.shard.region;
   const bStart = two === 0 ? 0 : call.shard.valueStart();
   const bBytes = two === 0 ? 0 : call.shard.valueBytes();

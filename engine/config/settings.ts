@@ -130,9 +130,26 @@ export class Settings {
   private lookUp(row: SettingRow): { value: string; layer: Layer | "default" } {
     for (let i = layers.length - 1; i >= 0; i--) {
       const value = this.values[layers[i]!][row.name];
-      if (value !== undefined) return { value, layer: layers[i]! };
+      if (value === undefined) continue;
+      return row.derives && value === "auto" ? this.lookUpDerived(row) : { value, layer: layers[i]! };
     }
-    return { value: row.default, layer: "default" };
+    return row.derives ? this.lookUpDerived(row) : { value: row.default, layer: "default" };
+  }
+
+  private lookUpDerived(row: SettingRow): { value: string; layer: Layer } {
+    return { value: this.values.derived[row.name] ?? "0", layer: "derived" };
+  }
+
+  /** Takes down what the machine gives for a setting. */
+  derive(name: string, value: string): void {
+    readInto(this.values.derived, need(name), value, "", "derived value");
+    this.version++;
+    this.refresh();
+  }
+
+  /** Whether a setting has the value that the machine gives. */
+  isDerived(name: string): boolean {
+    return this.lookUp(need(name)).layer === "derived";
   }
 
   /** What CONFIG GET prints of a setting; undefined when there is no such setting. */

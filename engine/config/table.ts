@@ -18,6 +18,8 @@ export interface SettingRow {
   /** In canonical text. */
   readonly default: string;
   readonly scope: SettingScope;
+  /** "auto" stands for what the machine gives: the derived layer's value, 0 where there is none. */
+  readonly derives: boolean;
   /** CONFIG SET needs leave (enable-protected-configs) that does not exist yet. */
   readonly protected: boolean;
   /** Accepted and echoed only: what it tunes elsewhere does not exist here. */
@@ -34,6 +36,7 @@ export interface SettingRow {
 interface Options {
   readonly aliases?: readonly string[];
   readonly scope?: SettingScope;
+  readonly derives?: boolean;
   readonly protected?: boolean;
   readonly inert?: boolean;
   readonly unitMs?: number;
@@ -57,6 +60,7 @@ function row(
     type,
     default: initial,
     scope: options.scope ?? "live",
+    derives: options.derives ?? false,
     protected: options.protected ?? false,
     inert: options.inert ?? false,
     unitMs: options.unitMs ?? 0,
@@ -124,10 +128,12 @@ function memory(
   help: string,
   options: Options = {},
 ): SettingRow {
-  return row(name, "memory", initial.toString(), help, options, (text) => {
-    const bytes = parseMemory(text);
-    return bytes === null ? { error: "argument must be a memory value" } : range(bytes, min, max);
-  });
+  return row(name, "memory", initial.toString(), help, options, (text) => readMemory(text, min, max));
+}
+
+function readMemory(text: string, min: bigint, max: bigint): Reading {
+  const bytes = parseMemory(text);
+  return bytes === null ? { error: "argument must be a memory value" } : range(bytes, min, max);
 }
 
 function bool(name: string, initial: boolean, help: string, options: Options = {}): SettingRow {
@@ -184,6 +190,15 @@ function readPolicy(text: string): Reading {
     return { error: `argument(s) must be one of the following: ${policies.join(", ")}` };
   if (value !== "noeviction") return { error: "this version does not evict: only noeviction can be set" };
   return { value };
+}
+
+function readRules(text: string): Reading {
+  const words = text.split(/\s+/).filter((word) => word !== "");
+  const whole =
+    words.length % 2 === 0 && words.every((word, i) => i % 2 === 0 || /^(zstd|lz4|none)$/.test(word));
+  return whole
+    ? { value: words.join(" ") }
+    : { error: "argument must be prefixes, each with zstd, lz4 or none" };
 }
 
 function readWorkers(text: string): Reading {
@@ -289,7 +304,14 @@ export const settingRows: readonly SettingRow[] = [
   }),
   integer("databases", 16, 1n, 16n, "Databases that SELECT knows.", { scope: "boot" }),
   // Memory
-  memory("maxmemory", 0n, 0n, 2n ** 64n - 1n, "Memory above which writes are refused, 0 for no limit."),
+  row(
+    "maxmemory",
+    "memory or auto",
+    "auto",
+    "Memory above which writes are refused: auto, a size, or 0 for no limit.",
+    { derives: true },
+    (text) => (text.toLowerCase() === "auto" ? { value: "auto" } : readMemory(text, 0n, 2n ** 64n - 1n)),
+  ),
   row(
     "maxmemory-policy",
     "policy",
@@ -298,6 +320,74 @@ export const settingRows: readonly SettingRow[] = [
     {},
     readPolicy,
   ),
+  bool("activedefrag", true, "Whether values are moved together so that memory can be given back."),
+  memory(
+    "active-defrag-ignore-bytes",
+    100n * MB,
+    1n,
+    LONG_MAX,
+    "Bytes of waste in a shard up to which the least effort is enough.",
+  ),
+  integer(
+    "active-defrag-threshold-lower",
+    10,
+    0n,
+    1000n,
+    "Percent of waste, beside what lives, from which values are moved together.",
+  ),
+  integer(
+    "active-defrag-threshold-upper",
+    100,
+    0n,
+    1000n,
+    "Percent of waste from which that is done with the most effort.",
+  ),
+  integer("active-defrag-cycle-min", 1, 1n, 99n, "Least effort: percent of a core."),
+  integer(
+    "active-defrag-cycle-max",
+    25,
+    1n,
+    99n,
+    "Most effort: percent of a core. An idle server takes it in any case.",
+  ),
+  integer(
+    "active-defrag-max-scan-fields",
+    1000,
+    1n,
+    LONG_MAX,
+    "No effect: collections of any size are walked in steps.",
+    inert,
+  ),
+  choice(
+    "compression",
+    ["auto", "on", "off", "always"],
+    "off",
+    "Whether strings that have grown cold are compressed: auto takes 5 % of a core, on half; always is for tests.",
+  ),
+  choice(
+    "compression-codec",
+    ["auto", "zstd", "lz4"],
+    "auto",
+    "How: auto takes for each prefix of keys what does better; zstd needs the system's libzstd.",
+  ),
+  row(
+    "compression-rule",
+    "rules",
+    "",
+    "Prefixes of keys (up to the first colon), each with zstd, lz4 or none.",
+    {},
+    readRules,
+  ),
+  integer("compression-floor", 96, 1n, 65536n, "Shortest string that is compressed, in bytes."),
+  integer(
+    "compression-age",
+    600,
+    0n,
+    INT_MAX,
+    "For how long a string lies untouched before it is compressed, in seconds.",
+    { unitMs: 1000 },
+  ),
+  bool("memory-curve", true, "Whether reads are sampled to tell what other sizes of memory would do."),
   // Protocol
   memory("proto-max-bulk-len", 512n * MB, MB, LONG_MAX, "Longest string, in a request and as a value."),
   integer("proto-max-multibulk", 1048576, 1n, INT_MAX, "Most arguments of a command."),
@@ -356,7 +446,6 @@ export const settingRows: readonly SettingRow[] = [
   text("logfile", "", "File to log to; empty is standard error.", { scope: "boot" }),
   choice("enable-debug-command", ["no", "yes", "local"], "no", "Who may use DEBUG.", { scope: "boot" }),
   // Refused when turned on: nothing here does what they promise.
-  onlyOff("activedefrag", "this version has no defragmenter", "Whether memory is defragmented; it is not."),
   onlyOff(
     "daemonize",
     "use a supervisor: this server does not fork",

@@ -19,11 +19,13 @@
 // its home; live equals the tags that are not 0; a leaf of depth d stands in 2^(D-d) directory entries in a row.
 // Who writes: whoever holds the shard's lock. Readers without it validate afterwards: every loop here is bounded and
 // every handle leads into a mapped segment or throws RangeError.
+// Leaves become smaller and fewer again only when somebody walks them to that end (`relocateLeaf`): a removal leaves them.
 // On the data path: find, insert and remove allocate nothing. Neighbours: record.ts, allocator.ts; used by shard.ts.
 import { type Allocator, Handle } from "../memory/allocator.ts";
 import { assert } from "../memory/assert.ts";
 import { hashBytes, hashHigh, hashLow } from "../memory/hash.ts";
 import type { Key } from "../memory/key.ts";
+import { Cost, type Mover } from "../memory/mover.ts";
 import { dueAt, keyBytesAt, keyMatches, keyStartAt } from "../memory/record.ts";
 import type { Region } from "../memory/region.ts";
 
@@ -37,6 +39,10 @@ const enum Leaf {
   StashBuckets = 4,
   Overhead = 5, // header and stash blocks
   Slots = 12,
+  /** A large leaf with no more keys than this becomes a small one, and two buddies one: it is then three quarters full, or
+   *  three fifths. */
+  Shrink = 400,
+  Merge = 324,
   /** A home bucket with more empty slots than this takes a key without a look at its neighbour. */
   Spare = 1,
   StashBit = 1 << 29,
@@ -391,7 +397,8 @@ export class KeyIndex {
       const larger = this.newLeaf(Leaf.LargeBlocks, depth, prefix);
       if (larger === 0) return false;
       this.setDeadline(larger, deadline);
-      this.redistribute(leaf, larger, larger, 0);
+      const moved = this.redistribute(leaf, larger, larger, 0);
+      assert(moved, "a leaf's keys fit a larger one");
       this.pointDirectory(root, depth, prefix, larger);
       this.changed();
       allocator.free(leaf);
@@ -408,7 +415,9 @@ export class KeyIndex {
     }
     this.setDeadline(low, deadline);
     this.setDeadline(high, deadline);
-    this.redistribute(leaf, low, high, depth);
+    // Nearly all of them would have to share one half for this to fail.
+    const moved = this.redistribute(leaf, low, high, depth);
+    assert(moved, "a leaf's keys fit its successors");
     this.pointDirectory(root, depth + 1, prefix << 1, low);
     this.pointDirectory(root, depth + 1, (prefix << 1) | 1, high);
     this.changed();
@@ -420,8 +429,9 @@ export class KeyIndex {
     this.allocator.regionOf(leaf).f64[(leaf & Handle.GranuleMask) + Leaf.DeadlineF64] = deadline;
   }
 
-  /** Moves every key of `leaf` to `low`, or to `high` where the bit after the first `depth` of its hash is set. */
-  private redistribute(leaf: number, low: number, high: number, depth: number): void {
+  /** Puts every key of `leaf` into `low` too, or into `high` where the bit after the first `depth` of its hash is set. False
+   *  when they do not fit. */
+  private redistribute(leaf: number, low: number, high: number, depth: number): boolean {
     const { allocator } = this;
     const { u32 } = allocator.regionOf(leaf);
     const header = (leaf & Handle.GranuleMask) * 2;
@@ -432,10 +442,9 @@ export class KeyIndex {
         if (handle === 0) continue;
         this.hashRecord(handle);
         const target = low !== high && ((hashHigh >>> (31 - depth)) & 1) === 1 ? high : low;
-        // Twice the keys would have to share one half for this to fail; the caller then grows that half.
-        const placed = this.place(target, hashLow, handle);
-        assert(placed, "a leaf's keys fit its successors");
+        if (!this.place(target, hashLow, handle)) return false;
       }
+    return true;
   }
 
   private hashRecord(handle: number): void {
@@ -610,8 +619,130 @@ export class KeyIndex {
     const globalDepth = 31 - Math.clz32(size);
     const leaf = this.leafAt(db, globalDepth === 0 ? 0 : high >>> (32 - globalDepth));
     const { u32 } = this.allocator.regionOf(leaf);
-    const depth = u32[(leaf & Handle.GranuleMask) * 2]! & 255;
+    const leafDepth = u32[(leaf & Handle.GranuleMask) * 2]! & 255;
+    const depth = high === 0 ? leafDepth : Math.max(leafDepth, Math.clz32(high & -high) + 1);
     return depth === 0 ? 1 : (1 << depth) | (high >>> (32 - depth));
+  }
+
+  // Relocating: what a walk over all leaves does to give memory back. Positions are hashes: a number from 0 to 2^32, the
+  // end, that the directory's growth does not change.
+
+  /** The leaf of the hash `position`, 0 in an empty database. */
+  leafOn(db: number, position: number): number {
+    return (this.leafOf(db, position) & ~Leaf.LargeMark) >>> 0;
+  }
+
+  /** The first position behind a leaf. */
+  endOf(leaf: number): number {
+    const { u32 } = this.allocator.regionOf(leaf);
+    const header = (leaf & Handle.GranuleMask) * 2;
+    return (u32[header + Leaf.PrefixWord]! + 1) * 2 ** (32 - (u32[header]! & 255));
+  }
+
+  /** Slots of a leaf, used or not. */
+  slotsOf(leaf: number): number {
+    const { u32 } = this.allocator.regionOf(leaf);
+    return (((u32[(leaf & Handle.GranuleMask) * 2]! >>> 8) & 255) - 1) * Leaf.Slots;
+  }
+
+  /** Reads the handles of `count` slots of a leaf from slot `from` on, 0 for the empty ones. */
+  readSlots(leaf: number, from: number, count: number, into: Uint32Array): void {
+    const { u32 } = this.allocator.regionOf(leaf);
+    const first = (leaf & Handle.GranuleMask) * 2 + 16 + Leaf.HandleWords;
+    let block = Math.floor(from / Leaf.Slots);
+    let slot = from - block * Leaf.Slots;
+    for (let i = 0; i < count; i++) {
+      into[i] = u32[first + (block << 4) + slot]!;
+      if (++slot < Leaf.Slots) continue;
+      slot = 0;
+      block++;
+    }
+  }
+
+  /** Points a slot of a leaf at another record of the same key. */
+  replaceAt(leaf: number, slot: number, handle: number): void {
+    const { u32 } = this.allocator.regionOf(leaf);
+    const block = Math.floor(slot / Leaf.Slots);
+    u32[(leaf & Handle.GranuleMask) * 2 + ((1 + block) << 4) + Leaf.HandleWords + slot - block * Leaf.Slots] =
+      handle;
+    this.changed();
+  }
+
+  /** Moves the directory of a database if its span is leaving. */
+  relocateDirectory(db: number, mover: Mover): void {
+    const root = this.roots + db * Root.Words;
+    const { u32 } = this.superblock;
+    const directory = u32[root + Root.Directory]!;
+    if (directory === 0) return;
+    const created = mover.copy(directory, Math.max(16, 4 << u32[root + Root.Depth]!));
+    if (created === 0) return;
+    u32[root + Root.Directory] = created;
+    this.changed();
+    this.allocator.free(directory);
+  }
+
+  /** Joins the leaf at a position with its buddy while both have few keys, makes it small if it has few, or moves it if its
+   *  span is leaving. Its handle is then that of `leafOn`. */
+  relocateLeaf(db: number, position: number, mover: Mover): void {
+    const root = this.roots + db * Root.Words;
+    while (this.mergeLeaf(root, this.leafOn(db, position), mover));
+    const leaf = this.leafOn(db, position);
+    const { u32 } = this.allocator.regionOf(leaf);
+    const header = (leaf & Handle.GranuleMask) * 2;
+    const depth = u32[header]! & 255;
+    const blocks = (u32[header]! >>> 8) & 255;
+    const live = u32[header + Leaf.LiveWord]!;
+    const prefix = u32[header + Leaf.PrefixWord]!;
+    let created = 0;
+    if (blocks === Leaf.LargeBlocks && live <= Leaf.Shrink) {
+      mover.budget -= live * Cost.Place;
+      created = this.newLeaf(Leaf.SmallBlocks, depth, prefix);
+      if (created === 0) return;
+      this.setDeadline(created, this.leafDeadline(leaf));
+      if (!this.redistribute(leaf, created, created, 0)) {
+        this.allocator.free(created);
+        return;
+      }
+      mover.moved++;
+    } else created = mover.copy(leaf, blocks * Leaf.BlockBytes);
+    if (created === 0) return;
+    this.pointDirectory(root, depth, prefix, created);
+    this.changed();
+    this.allocator.free(leaf);
+  }
+
+  /** Joins a leaf with its buddy. False when there is none, or both have too many keys, or memory is out. */
+  private mergeLeaf(root: number, leaf: number, mover: Mover): boolean {
+    const { allocator } = this;
+    const { u32: heads } = this.superblock;
+    const { u32 } = allocator.regionOf(leaf);
+    const header = (leaf & Handle.GranuleMask) * 2;
+    const depth = u32[header]! & 255;
+    const live = u32[header + Leaf.LiveWord]!;
+    if (depth === 0 || live > Leaf.Merge) return false;
+    const prefix = u32[header + Leaf.PrefixWord]!;
+    const directory = heads[root + Root.Directory]!;
+    const entry = (prefix ^ 1) << (heads[root + Root.Depth]! - depth);
+    const marked = allocator.regionOf(directory).u32[(directory & Handle.GranuleMask) * 2 + entry]!;
+    const buddy = (marked & ~Leaf.LargeMark) >>> 0;
+    const other = allocator.regionOf(buddy).u32;
+    const otherHeader = (buddy & Handle.GranuleMask) * 2;
+    const both = live + other[otherHeader + Leaf.LiveWord]!;
+    if ((other[otherHeader]! & 255) !== depth || both > Leaf.Merge) return false;
+    const created = this.newLeaf(Leaf.SmallBlocks, depth - 1, prefix >>> 1);
+    if (created === 0) return false;
+    mover.budget -= both * Cost.Place;
+    this.setDeadline(created, Math.min(this.leafDeadline(leaf), this.leafDeadline(buddy)));
+    if (!this.redistribute(leaf, created, created, 0) || !this.redistribute(buddy, created, created, 0)) {
+      allocator.free(created);
+      return false;
+    }
+    this.pointDirectory(root, depth - 1, prefix >>> 1, created);
+    this.changed();
+    allocator.free(leaf);
+    allocator.free(buddy);
+    mover.moved++;
+    return true;
   }
 
   /** Every invariant of this file for one database, O(keys): for tests. */

@@ -161,6 +161,10 @@ export abstract class BlockingDriver implements Driver {
     this.watchWritable(connection);
   }
 
+  follows(connection: Connection, _at: number): boolean {
+    return connection.backlog === null && !connection.closed && !connection.draining;
+  }
+
   post(connection: Connection, source: Region, start: number, bytes: number): void {
     if (bytes === 0 || connection.closed || connection.draining) return;
     this.holdQueued(connection);

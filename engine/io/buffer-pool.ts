@@ -16,6 +16,11 @@ export class BufferPool {
   /** Bytes of regions that are out. */
   usedBytes = 0;
 
+  /** Bytes of regions that are out, or kept with their pages for the next taker. */
+  get heldBytes(): number {
+    return this.usedBytes + this.keptBytes;
+  }
+
   /** A region of at least `bytes`, or null when that is over 1 GiB or the system refuses. */
   take(bytes: number): Region | null {
     if (bytes > 2 ** LARGEST_SHIFT) return null;

@@ -224,6 +224,10 @@ export class BunDriver implements Driver {
     if (!connection.appendBacklog(this.options.pool, source, start, bytes)) this.close(connection, true);
   }
 
+  follows(connection: Connection): boolean {
+    return connection.backlog === null && !connection.closed && !connection.draining;
+  }
+
   post(connection: Connection, source: Region, start: number, bytes: number): void {
     if (bytes > 0 && !connection.closed && !connection.draining) this.hold(connection, source, start, bytes);
   }

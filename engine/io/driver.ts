@@ -46,6 +46,9 @@ export interface Driver {
     sourceStart: number,
     bytes: number,
   ): void;
+  /** Whether bytes that begin at `at` of the send region can be transmitted to a connection without a call of their own, or
+   *  with the only one of this turn: nothing waits for it, and what this turn has for it so far ends there. */
+  follows(connection: Connection, at: number): boolean;
   /** Queues bytes behind everything transmitted to a connection so far, without sending them: that takes `flush`, in the
    *  same turn. Nothing of them is needed afterwards. A connection that is ending takes none. */
   post(connection: Connection, source: Region, start: number, bytes: number): void;

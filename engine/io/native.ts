@@ -34,6 +34,7 @@ function open() {
     mmap: { args: [ptr, usize, i32, i32, i32, long], returns: ptr },
     getrlimit: { args: [i32, ptr], returns: i32 },
     setrlimit: { args: [i32, ptr], returns: i32 },
+    setpriority: { args: [i32, i32, i32], returns: i32 },
     syscall: { args: [long, long, long, long, long, long, long], returns: long },
     __errno_location: { args: [], returns: ptr },
   });
@@ -92,6 +93,11 @@ export function pinThread(cpu: number): boolean {
   mask.u8.fill(0, 0, 128);
   mask.u8[cpu >> 3] = 1 << (cpu & 7);
   return libc().sched_setaffinity(0, 128, mask.address) === 0;
+}
+
+/** Lets every other thread run before the calling one. */
+export function lowerPriority(): void {
+  if (isLinux) libc().setpriority(0, 0, 19); // of this thread, to the kernel
 }
 
 /** Raises the soft limit of open files to the hard one and returns it, or what it is where that fails. */

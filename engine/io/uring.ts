@@ -438,6 +438,12 @@ export class UringDriver extends BlockingDriver {
     this.submit(Op.Timeout, 0, 0, -1, address + Argument.Pause, 1, 0, Kind.Pause, index);
   }
 
+  override follows(connection: Connection, at: number): boolean {
+    if (!super.follows(connection, at)) return false;
+    const queued = this.queuedEpoch[connection.slot] === this.epoch && connection.queuedEntry >= 0;
+    return !queued || connection.queuedEnd === at;
+  }
+
   transmit(connection: Connection, start: number, end: number): number {
     if (end === start || connection.closed) return start;
     if (connection.backlog !== null) {

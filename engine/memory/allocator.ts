@@ -96,6 +96,9 @@ function binOf(pages: number): number {
   return pages <= Run.ExactBins ? pages - 1 : Run.ExactBins + (26 - Math.clz32(pages));
 }
 
+/** Pages that allocators of this thread have put to use, less those they have taken back. */
+export let committedPages = 0;
+
 export class Allocator {
   private readonly head: Int32Array;
   private readonly counts: Float64Array;
@@ -139,6 +142,7 @@ export class Allocator {
     const { head, segments } = this;
     const newest = segments.count - 1;
     const mark = Math.max(head[Alloc.SegmentPages]!, segments.firstPage(newest));
+    committedPages -= head[Alloc.UsedPages]!;
     head.fill(0, Alloc.UsedPages, Alloc.End);
     head[Alloc.SegmentPages] = mark;
     for (let s = 0; s <= newest; s++) {
@@ -344,6 +348,12 @@ export class Allocator {
     return head[Alloc.ClassHeads + LEAVING] === 0;
   }
 
+  private addUsed(pages: number): void {
+    const { head } = this;
+    head[Alloc.UsedPages] = head[Alloc.UsedPages]! + pages;
+    committedPages += pages;
+  }
+
   private addLive(granules: number): void {
     const { head } = this;
     const low = head[Alloc.LiveGranulesLow]! + granules;
@@ -456,7 +466,7 @@ export class Allocator {
       if (best === 0) best = this.fit(head[Alloc.ColdBins + bin]!, pages, bin);
       if (best !== 0) {
         this.splitRun(best, pages);
-        head[Alloc.UsedPages] = head[Alloc.UsedPages]! + pages;
+        this.addUsed(pages);
         return best;
       }
     }
@@ -490,14 +500,14 @@ export class Allocator {
       // What was left of the old segment stays usable, together with a free run that it touches.
       const left = segments.pages - at;
       if (left > 0) {
-        head[Alloc.UsedPages] = head[Alloc.UsedPages]! + left;
+        this.addUsed(left);
         this.releaseRun(segment, at, left);
       }
       segment++;
       at = segments.firstPage(segment);
     }
     head[Alloc.SegmentPages] = at + pages;
-    head[Alloc.UsedPages] = head[Alloc.UsedPages]! + pages;
+    this.addUsed(pages);
     return (segment << Run.PageBits) | at;
   }
 
@@ -530,8 +540,8 @@ export class Allocator {
 
   /** Makes pages that were in use a free run, together with those that it touches. */
   private releaseRun(segment: number, first: number, pages: number): void {
-    const { segments, head } = this;
-    head[Alloc.UsedPages] = head[Alloc.UsedPages]! - pages;
+    const { segments } = this;
+    this.addUsed(-pages);
     const { u32 } = segments.at(segment);
     const map = segments.mapWord(segment);
     u32.fill(0, map + first, map + first + pages);

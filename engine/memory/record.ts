@@ -32,7 +32,12 @@ export const enum Encoding {
   Edited = 1,
   /** Canonical decimal text of an int64. */
   Integer = 2,
+  /** Bytes or Edited, compressed while it lay cold (engine/compress/codec.ts). Handlers never see it. */
+  Compressed = 3,
 }
+
+/** Kind of a record whose value is compressed: Type.String | Encoding.Compressed << 4. */
+export const COMPRESSED = 0x31;
 
 /** Forms of a collection, kept where strings keep their encoding. */
 export const enum Form {
@@ -117,6 +122,11 @@ export function valueBytesAt(region: Region, at: number): number {
 
 export function valueStartAt(region: Region, at: number): number {
   return keyStartAt(region, at) + keyBytesAt(region, at);
+}
+
+/** Bytes of the whole record. */
+export function recordBytesAt(region: Region, at: number): number {
+  return headerBytes(region.u8[at + 1]!) + keyBytesAt(region, at) + valueBytesAt(region, at);
 }
 
 /** ms since the epoch, 0 when the record never expires. */

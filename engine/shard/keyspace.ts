@@ -1,6 +1,8 @@
 // keyspace.ts: all shards of the process, and which one a key belongs to. Shards outnumber workers four to one (one
 // worker has one), so that two workers seldom want the same lock.
 // Neighbours: shard.ts; used by engine/commands and engine/worker.
+import { Codec } from "../compress/codec.ts";
+import { Dictionaries, type DictionariesPlan } from "../compress/dictionaries.ts";
 import { Segments } from "../memory/segments.ts";
 import type { Clock } from "./clock.ts";
 import { Shard } from "./shard.ts";
@@ -13,6 +15,7 @@ export interface KeyspacePlan {
   readonly addresses: readonly number[];
   /** Of the shards' registers. */
   readonly registers: readonly number[];
+  readonly dictionaries: DictionariesPlan;
 }
 
 export function shardCountFor(workers: number): number {
@@ -21,6 +24,8 @@ export function shardCountFor(workers: number): number {
 
 export class Keyspace {
   readonly shards: readonly Shard[];
+  /** Of this thread, for all shards. */
+  readonly codec: Codec;
 
   private constructor(
     segments: readonly Segments[],
@@ -29,7 +34,9 @@ export class Keyspace {
     readonly clock: Clock,
   ) {
     const alone = segments.length === 1;
-    this.shards = segments.map((each, i) => new Shard(each, registers[i]!, clock, alone));
+    const codec = new Codec(Dictionaries.attach(plan.dictionaries));
+    this.codec = codec;
+    this.shards = segments.map((each, i) => new Shard(each, registers[i]!, clock, alone, codec, i));
   }
 
   static create(workers: number, segmentBytes: number, clock: Clock): Keyspace {
@@ -38,7 +45,8 @@ export class Keyspace {
     const segments = make();
     const registers = make();
     const addresses = segments.map(addressOf);
-    const plan = { segmentBytes, addresses, registers: registers.map(addressOf) };
+    const dictionaries = Dictionaries.create(segments.length).plan;
+    const plan = { segmentBytes, addresses, registers: registers.map(addressOf), dictionaries };
     return new Keyspace(segments, registers, plan, clock);
   }
 
@@ -78,10 +86,31 @@ export class Keyspace {
     return sum;
   }
 
-  /** Bytes all shards hold from the system for data. */
+  /** Bytes all shards hold from the system for data, and what reading compressed values takes. */
   get usedBytes(): number {
-    let sum = 0;
+    let sum = this.codec.dictionaries.usedBytes;
     for (const shard of this.shards) sum += shard.usedBytes;
+    return sum;
+  }
+
+  /** Bytes of all live slots: what would be left of usedBytes without free ones. Right without a lock. */
+  get liveBytes(): number {
+    let sum = 0;
+    for (const shard of this.shards) sum += shard.allocator.liveBytes;
+    return sum;
+  }
+
+  /** Bytes of the pages that live slots and the free ones among them take. */
+  get committedBytes(): number {
+    let sum = 0;
+    for (const shard of this.shards) sum += shard.allocator.committedBytes;
+    return sum;
+  }
+
+  /** Bytes of free pages that the system may back. */
+  get backedBytes(): number {
+    let sum = 0;
+    for (const shard of this.shards) sum += shard.allocator.backedBytes;
     return sum;
   }
 

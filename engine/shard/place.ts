@@ -40,21 +40,38 @@ export class Place implements Holder {
 
   /** Finds the live record of a key of `shard`. */
   find(shard: Shard, db: number, key: Key): boolean {
+    this.begin(shard, db, key);
+    return this.found(shard.find(db, key));
+  }
+
+  /** The same for who only reads, one string at a time (Shard.read). */
+  read(shard: Shard, db: number, key: Key): boolean {
+    this.begin(shard, db, key);
+    return this.found(shard.read(db, key));
+  }
+
+  /** The same for who does not want a string's value (Shard.look). */
+  look(shard: Shard, db: number, key: Key): boolean {
+    this.begin(shard, db, key);
+    return this.found(shard.look(db, key));
+  }
+
+  private begin(shard: Shard, db: number, key: Key): void {
     this.shard = shard;
     this.db = db;
     this.key.copy(key);
-    if (shard.find(db, key) === 0) {
-      this.handle = 0;
-      return false;
-    }
-    this.follow();
-    return true;
   }
 
-  /** Stands for a record met on a walk: it may be read and its pages changed, but not resized. */
+  private found(handle: number): boolean {
+    if (handle === 0) this.handle = 0;
+    else this.follow();
+    return handle !== 0;
+  }
+
+  /** Stands for a record met on a walk: it may be read, one string at a time, and its pages changed, but not resized. */
   openHandle(shard: Shard, handle: number): void {
     this.shard = shard;
-    shard.open(handle);
+    shard.openPlain(handle);
     this.follow();
   }
 
@@ -105,6 +122,7 @@ export class Place implements Holder {
 
   /** Removes the key. */
   remove(): void {
+    this.shard.noteRemoved(this.db, this.key);
     this.shard.removeHandle(this.db, this.key);
     this.handle = 0;
   }

@@ -8,9 +8,13 @@
 // Superblock words from Super.Shard on: 16 roots of 4 words (KeyIndex), then Field.
 // Invariants: a key past its deadline is never returned; every record with a deadline is counted in its database and
 // known to its leaf; a refused write (false) changed nothing.
+// A string may be compressed (engine/compress). `find` makes it plain, in place; `read` puts a plain copy into a scratch
+// record and leaves the cursor there; `look` leaves it as it is, for those who do not want the value.
 // On the data path: find and the setters allocate nothing. Cursor style: `find` and the setters leave `region` and `at`
 // at the record, valid until the next change to this shard.
 // Neighbours: engine/index and engine/memory below; engine/commands calls it; engine/worker locks it.
+import { Codec, StoredError, StoredLimit } from "../compress/codec.ts";
+import { Dictionaries, DictionaryLimit, Of, Row } from "../compress/dictionaries.ts";
 import { DATABASES, KeyIndex, POSITIONS, Root } from "../index/key-index.ts";
 import { Register } from "../index/register.ts";
 import { Allocator, Handle } from "../memory/allocator.ts";
@@ -18,9 +22,10 @@ import { assert } from "../memory/assert.ts";
 import { Key } from "../memory/key.ts";
 import { lock, readBegin, readValid, unlock } from "../memory/lock.ts";
 import {
+  COMPRESSED,
   deadlineAt,
   dueAt,
-  type Encoding,
+  Encoding,
   encodingAt,
   flagsAt,
   flagsFor,
@@ -30,6 +35,7 @@ import {
   keyBytesAt,
   keyStartAt,
   PagesRoot,
+  recordBytesAt,
   setDeadlineAt,
   setKindAt,
   setValueBytesAt,
@@ -39,13 +45,15 @@ import {
   valueStartAt,
   writeHeader,
 } from "../memory/record.ts";
-import { copyBytes, type Region } from "../memory/region.ts";
+import { copyBytes, equalBytes, type Region } from "../memory/region.ts";
 import { type Segments, Super } from "../memory/segments.ts";
 import { Hash } from "../types/hash.ts";
-import { clonePages, freePages } from "../types/pages.ts";
+import { clonePages, freePages, pageBytes } from "../types/pages.ts";
 import type { Clock } from "./clock.ts";
+import { Defrag } from "./defrag.ts";
 import { Attention, Event, type EventSink } from "./events.ts";
 import { Place } from "./place.ts";
+import { Access, samples } from "./samples.ts";
 
 export { DATABASES };
 
@@ -68,12 +76,22 @@ assert(Field.Expired === Super.Shard + DATABASES * Root.Words + 1, "the shard's 
 /** Blocks of a removed collection that are freed at once: a hash of a thousand fields is done with that. */
 const RECLAIM_AT_ONCE = 64;
 
+/** What a command that needs a value plain gets when there is no memory for it: nothing was changed. */
+export class MemoryError extends Error {}
+
+/** What the index and rounding add to a record, about. */
+const ITEM_BYTES = 12;
+/** How often the pages of a large collection are measured for a sample, and when they last were. */
+const MEASURE_MS = 100;
+let measuredMs = 0;
+
 /** The hash whose fields are reaped. */
 const hash = new Hash();
 
 export class Shard {
   readonly allocator: Allocator;
   readonly index: KeyIndex;
+  readonly defrag: Defrag;
   /** Who watches, tracks or waits for a key; Attention.Names is set while somebody does. */
   readonly register: Register;
   private readonly superblock: Region;
@@ -95,6 +113,9 @@ export class Shard {
   private readonly place: Place;
   private readonly source: Place;
   private readonly scratch: number[] = [];
+  /** Where this shard counts its compressed values (engine/compress/dictionaries.ts). */
+  private readonly figures: Float64Array;
+  private readonly row: number;
   /** The key of a record met on a walk. */
   private readonly walkKey: Key;
 
@@ -103,8 +124,13 @@ export class Shard {
     registerSegments: Segments,
     readonly clock: Clock,
     private readonly alone: boolean,
+    /** This thread's, for all its shards. */
+    readonly codec = new Codec(Dictionaries.create(1)),
+    number = 0,
   ) {
     this.superblock = segments.at(0);
+    this.figures = codec.dictionaries.region.f64;
+    this.row = codec.dictionaries.rowOf(number);
     this.region = this.superblock;
     this.allocator = new Allocator(segments, true);
     this.index = new KeyIndex(this.allocator, this.superblock, Super.Shard);
@@ -113,6 +139,7 @@ export class Shard {
     this.walkKey = new Key(this.superblock);
     this.place = new Place(this);
     this.source = new Place(this);
+    this.defrag = new Defrag(this);
   }
 
   // Lock
@@ -175,9 +202,22 @@ export class Shard {
 
   // Reading
 
-  /** The handle of a live key's record, 0 when there is none. Removes the key if it is past its deadline and this
-   *  worker may. */
+  /** The handle of a live key's record, 0 when there is none; a string there is plain. Removes the key if it is past its
+   *  deadline and this worker may. */
   find(db: number, key: Key): number {
+    const handle = this.look(db, key);
+    return handle !== 0 && this.region.u8[this.at] === COMPRESSED ? this.thaw(handle, true) : handle;
+  }
+
+  /** The same for who only reads one value, and that before the next is looked for: where the string is compressed, the
+   *  cursor is at a copy, and the handle may be used for nothing. */
+  read(db: number, key: Key): number {
+    const handle = this.look(db, key);
+    return handle !== 0 && this.region.u8[this.at] === COMPRESSED ? this.thaw(handle, false) : handle;
+  }
+
+  /** The same for who does not want the value: a string may be compressed. */
+  look(db: number, key: Key): number {
     const handle = this.index.find(db, key);
     if (handle === 0) return 0;
     const region = this.segments.at(handle >>> Handle.SegmentShift);
@@ -211,6 +251,12 @@ export class Shard {
     this.at = (handle & Handle.GranuleMask) << Handle.GranuleShift;
   }
 
+  /** The same, for who reads one value before the next: of a compressed string, at a copy. */
+  openPlain(handle: number): void {
+    this.open(handle);
+    if (this.region.u8[this.at] === COMPRESSED) this.copyPlain();
+  }
+
   type(): number {
     return typeAt(this.region, this.at);
   }
@@ -238,6 +284,16 @@ export class Shard {
 
   valueBytes(): number {
     return valueBytesAt(this.region, this.at);
+  }
+
+  /** Length and mark of the string at the cursor, compressed or not. */
+  stringBytes(): number {
+    return this.region.u8[this.at] === COMPRESSED ? this.openStored().rawBytes : this.valueBytes();
+  }
+
+  stringEncoding(): Encoding {
+    if (this.region.u8[this.at] !== COMPRESSED) return this.encoding();
+    return this.openStored().edited ? Encoding.Edited : Encoding.Bytes;
   }
 
   keys(db: number): number {
@@ -296,6 +352,8 @@ export class Shard {
     const slot = this.allocator.slotBytes(handle);
     // In place, unless most of the slot would be left empty. A shorter value may keep the width of its length.
     if (total <= slot && total >= slot >> 1 && flagsFor(keyBytes, bytes, deadlineMs) === flags) {
+      const had = valueBytesAt(region, at);
+      if (bytes < had) this.allocator.loosen(had - bytes);
       setValueBytesAt(region, at, bytes);
       return true;
     }
@@ -334,7 +392,7 @@ export class Shard {
     setKindAt(this.region, this.at, typeAt(this.region, this.at), encoding);
   }
 
-  /** Changes when the live record at `handle` (from `find`) is due; 0 for never. False when memory is out. */
+  /** Changes when the live record at `handle` (from `find` or `look`) is due; 0 for never. False when memory is out. */
   setDeadline(db: number, key: Key, handle: number, deadlineMs: number): boolean {
     const { region, at } = this;
     const old = deadlineAt(region, at);
@@ -387,8 +445,9 @@ export class Shard {
 
   /** Removes a live key. False when there is none. */
   remove(db: number, key: Key): boolean {
-    const handle = this.find(db, key);
+    const handle = this.look(db, key);
     if (handle === 0) return false;
+    this.noteRemoved(db, key);
     this.removeFound(db, handle);
     return true;
   }
@@ -411,10 +470,28 @@ export class Shard {
       // Pages first: under a record of this key that does not replace what is there before all of it could be copied.
       return this.adoptPages(db, key, source, handle, kind, bytes, deadlineMs, due);
     }
+    if (kind === COMPRESSED && key.bytes > StoredLimit.KeyBytes)
+      return this.adoptPlain(db, key, source, handle, deadlineMs);
     const value = this.make(db, key, there, kind, bytes, deadlineMs, bytes);
     if (value < 0) return false;
     copyBytes(this.region, value, from, valueStartAt(from, at), bytes);
+    if (kind === COMPRESSED) this.countStored(1);
     if (due !== 0) this.noteDue(db, key, due);
+    return true;
+  }
+
+  /** adopt for a compressed string that is to have a key too long for one: it becomes plain. */
+  private adoptPlain(db: number, key: Key, source: Shard, handle: number, deadlineMs: number): boolean {
+    const bytes = source.stringBytes();
+    const encoding = source.stringEncoding();
+    const there = this.index.find(db, key);
+    const value = this.make(db, key, there, Type.String | (encoding << 4), bytes, deadlineMs, bytes);
+    if (value < 0) return false;
+    const { region, at } = this;
+    source.open(handle);
+    source.openStored().decompress(region, value);
+    this.region = region;
+    this.at = at;
     return true;
   }
 
@@ -457,6 +534,7 @@ export class Shard {
   /** Makes a whole record the key's, in place of what is there. False, and nothing changed, when memory is out. */
   private install(db: number, key: Key, created: number): boolean {
     const there = this.index.find(db, key);
+    if ((key.high & 0xffff) < samples.below) this.noteFound(Access.Write, db, key, created);
     if (there === 0) {
       if (!this.index.insert(db, key, created)) return false;
       this.notify(Event.New, db, key);
@@ -472,12 +550,162 @@ export class Shard {
   /** Removes the record of a key whose value `adopt` has moved. Its pages, if it has any and they moved within this
    *  shard, are another record's now. */
   release(db: number, key: Key, pagesToo: boolean): void {
+    this.noteRemoved(db, key);
     const handle = this.index.find(db, key);
     this.open(handle);
     if (this.deadline() !== 0) this.index.addDeadlines(db, -1);
     this.index.removeFound(db);
     if (pagesToo) this.discard(handle);
-    else this.allocator.free(handle);
+    else {
+      if (this.region.u8[this.at] === COMPRESSED) this.countStored(-1);
+      this.allocator.free(handle);
+    }
+  }
+
+  // Compressed strings
+
+  /** Puts the stored form of a string (`source` from `storedStart` on) in its place, if its record is still the one at
+   *  `handle` and it is still what the form was made of (`source` from `rawStart` on). Whether it was. */
+  compress(
+    db: number,
+    key: Key,
+    handle: number,
+    source: Region,
+    rawStart: number,
+    rawBytes: number,
+    storedStart: number,
+    storedBytes: number,
+  ): boolean {
+    const swapped = this.swapIn(db, key, handle, source, rawStart, rawBytes, storedStart, storedBytes);
+    this.count(swapped ? Row.Swapped : Row.Rejected, 1);
+    return swapped;
+  }
+
+  private swapIn(
+    db: number,
+    key: Key,
+    handle: number,
+    source: Region,
+    rawStart: number,
+    rawBytes: number,
+    storedStart: number,
+    storedBytes: number,
+  ): boolean {
+    if (this.index.find(db, key) !== handle) return false;
+    this.open(handle);
+    const { region, at } = this;
+    const edited = region.u8[at] === (Type.String | (Encoding.Edited << 4));
+    if (!edited && region.u8[at] !== (Type.String | (Encoding.Bytes << 4))) return false;
+    if (valueBytesAt(region, at) !== rawBytes) return false;
+    if (!equalBytes(region, valueStartAt(region, at), source, rawStart, rawBytes)) return false;
+    const { codec } = this;
+    codec.open(source, storedStart, storedBytes);
+    if (codec.edited !== edited || codec.rawBytes !== rawBytes) return false;
+    const deadlineMs = deadlineAt(region, at);
+    const flags = flagsFor(key.bytes, storedBytes, deadlineMs);
+    const created = this.allocator.allocate(headerBytes(flags) + key.bytes + storedBytes);
+    if (created === 0) return false;
+    this.open(created);
+    const value = writeHeader(
+      this.region,
+      this.at,
+      COMPRESSED,
+      key.region,
+      key.start,
+      key.bytes,
+      storedBytes,
+      deadlineMs,
+    );
+    copyBytes(this.region, value, source, storedStart, storedBytes);
+    this.index.replaceFound(created);
+    this.allocator.free(handle);
+    this.countStored(1);
+    return true;
+  }
+
+  /** Makes the compressed string at the cursor, which `look` just found, readable: in its place when it is to stay so
+   *  (`kept`) or was read before in this pass, else in the scratch record. Its handle. Without the lock it is not read at
+   *  all: 0, and `needsLock`. */
+  private thaw(handle: number, kept: boolean): number {
+    const { codec, region, at, allocator } = this;
+    if (!this.exclusive) {
+      this.needsLock = true;
+      return 0;
+    }
+    this.openStored();
+    const { rawBytes, edited } = codec;
+    const kind = Type.String | ((edited ? Encoding.Edited : Encoding.Bytes) << 4);
+    const keyBytes = keyBytesAt(region, at);
+    const keyStart = keyStartAt(region, at);
+    const deadlineMs = deadlineAt(region, at);
+    this.count(Row.Decompressed, 1);
+    const stays = kept || codec.touch();
+    const total = headerBytes(flagsFor(keyBytes, rawBytes, deadlineMs)) + keyBytes + rawBytes;
+    const created = stays ? allocator.allocate(total) : 0;
+    if (created === 0) {
+      if (kept) throw new MemoryError("no memory for a value that was compressed");
+      this.copyPlain();
+      return handle;
+    }
+    this.open(created);
+    const value = writeHeader(this.region, this.at, kind, region, keyStart, keyBytes, rawBytes, deadlineMs);
+    try {
+      codec.decompress(this.region, value);
+    } catch (error) {
+      allocator.free(created);
+      throw error;
+    }
+    this.index.replaceFound(created);
+    this.open(handle);
+    this.countStored(-1);
+    allocator.free(handle);
+    this.open(created);
+    this.count(Row.Thawed, 1);
+    return created;
+  }
+
+  /** Moves the cursor from a compressed string to a plain copy of its record. */
+  private copyPlain(): void {
+    const { region, at } = this;
+    const { scratch, rawBytes, edited } = this.openStored();
+    const kind = Type.String | ((edited ? Encoding.Edited : Encoding.Bytes) << 4);
+    const keyBytes = keyBytesAt(region, at);
+    if (keyBytes > StoredLimit.KeyBytes) throw new StoredError("the key is too long");
+    const deadlineMs = deadlineAt(region, at);
+    const value = writeHeader(
+      scratch,
+      0,
+      kind,
+      region,
+      keyStartAt(region, at),
+      keyBytes,
+      rawBytes,
+      deadlineMs,
+    );
+    this.codec.decompress(scratch, value);
+    this.region = scratch;
+    this.at = 0;
+  }
+
+  /** The codec, opened at the compressed string at the cursor. */
+  private openStored(): Codec {
+    const { codec, region, at } = this;
+    codec.open(region, valueStartAt(region, at), valueBytesAt(region, at));
+    return codec;
+  }
+
+  /** Counts the compressed string at the cursor in (1) or out (-1). */
+  private countStored(change: number): void {
+    const { rawBytes, dictionary } = this.openStored();
+    const figure = Row.First + dictionary * Of.Width;
+    this.count(figure + Of.Values, change);
+    this.count(figure + Of.RawBytes, change * rawBytes);
+    this.count(figure + Of.StoredBytes, change * valueBytesAt(this.region, this.at));
+  }
+
+  private count(figure: number, change: number): void {
+    const { figures, row } = this;
+    figures[row + figure] = figures[row + figure]! + change;
   }
 
   // Freeing
@@ -487,6 +715,7 @@ export class Shard {
   private discard(handle: number): void {
     this.open(handle);
     if (!hasPagesAt(this.region, this.at)) {
+      if (this.region.u8[this.at] === COMPRESSED) this.countStored(-1);
       this.allocator.free(handle);
       return;
     }
@@ -532,6 +761,7 @@ export class Shard {
     const { allocator, index } = this;
     const flags = flagsFor(key.bytes, valueBytes, deadlineMs);
     const total = headerBytes(flags) + key.bytes + room;
+    if ((key.high & 0xffff) < samples.below) this.note(Access.Write, db, key, total);
     if (handle !== 0) {
       const slot = allocator.slotBytes(handle);
       this.open(handle);
@@ -540,6 +770,9 @@ export class Shard {
       const had = old !== 0;
       if (total <= slot && total >= slot >> 1 && !hasPagesAt(region, at)) {
         // In place: the common overwrite.
+        if (region.u8[at] === COMPRESSED) this.countStored(-1);
+        const before = recordBytesAt(region, at);
+        if (total < before) allocator.loosen(before - total);
         if (had !== (deadlineMs !== 0)) index.addDeadlines(db, had ? -1 : 1);
         if (deadlineMs !== 0) index.noteDeadline(deadlineMs);
         if (had) this.notifyReplaced(db, key, old);
@@ -588,6 +821,7 @@ export class Shard {
 
   private notifyExpired(db: number, key: Key): void {
     this.superblock.i32[Field.Expired] = this.superblock.i32[Field.Expired]! + 1;
+    this.noteRemoved(db, key);
     this.notify(Event.Expired, db, key);
   }
 
@@ -596,6 +830,52 @@ export class Shard {
     if (deadlineMs === 0 || deadlineMs > this.clock.nowMs) return;
     this.notifyExpired(db, key);
     this.notify(Event.New, db, key);
+  }
+
+  // Samples of accesses (samples.ts)
+
+  private note(access: Access, db: number, key: Key, bytes: number): void {
+    samples.note(access, db, key.high, key.low, bytes === 0 ? 0 : bytes + ITEM_BYTES, this.clock.nowMs);
+  }
+
+  /** Notes an access to a sampled key whose record is `handle`. */
+  private noteFound(access: Access, db: number, key: Key, handle: number): void {
+    this.open(handle);
+    this.noteHere(access, db, key);
+  }
+
+  /** Notes an access to a sampled key whose record the cursor is at. Of a large collection the pages are measured now and
+   *  then; in between, its bytes are not known. */
+  noteHere(access: Access, db: number, key: Key): void {
+    const { region, at, clock } = this;
+    let bytes = recordBytesAt(region, at);
+    if (hasPagesAt(region, at)) {
+      if (!this.exclusive || clock.nowMs - measuredMs < MEASURE_MS) bytes = 0;
+      else {
+        measuredMs = clock.nowMs;
+        const { place, handle } = this;
+        place.openHandle(this, handle);
+        bytes += pageBytes(place.type, place);
+        this.region = region;
+        this.at = at;
+        this.handle = handle;
+      }
+    }
+    this.note(access, db, key, bytes);
+  }
+
+  /** Notes that a sampled key was looked for in vain. */
+  noteMiss(db: number, key: Key): void {
+    this.note(Access.Miss, db, key, 0);
+  }
+
+  /** A client removed the key, or it fell due; not: it had to make room. */
+  noteRemoved(db: number, key: Key): void {
+    if ((key.high & 0xffff) < samples.below) this.note(Access.Remove, db, key, 0);
+  }
+
+  private noteFlushed(db: number): void {
+    if (samples.below !== 0) samples.note(Access.Flush, db, 0, 0, 0, this.clock.nowMs);
   }
 
   /** Exchanges two databases. */
@@ -612,6 +892,7 @@ export class Shard {
       return;
     }
     const { scratch, index, allocator } = this;
+    this.noteFlushed(db);
     for (let entry = 0; entry < index.directorySize(db); ) {
       const leaf = index.leafAt(db, entry);
       entry += index.leafSpan(db, entry);
@@ -628,12 +909,16 @@ export class Shard {
   flushAll(): void {
     let used = 0;
     for (let db = 0; db < DATABASES; db++) {
-      used += this.index.directorySize(db);
+      const entries = this.index.directorySize(db);
+      used += entries;
+      if (entries > 0) this.noteFlushed(db);
       this.index.forget(db);
     }
     if (used === 0 && this.superblock.i32[Field.Discarded] === 0) return;
     this.superblock.i32[Field.Discarded] = 0;
     this.superblock.i32[Field.FieldDeadlines] = 0;
+    const { row } = this;
+    this.figures.fill(0, row + Row.First, row + Row.First + DictionaryLimit.Count * Of.Width);
     this.allocator.reset();
   }
 

@@ -1,6 +1,7 @@
 // chunk-list.ts: the pages of a large list: a doubly linked chain of chunks, each a slot of the shard's allocator.
 //
-// Root, in the record's value (40 bytes, at any alignment), after PagesRoot's words:
+// Root, in the record's value (40 bytes, at any alignment); PagesRoot.Next is the chunk at which a relocating walk goes on, 0
+// for none, and follows it when it moves:
 //   16 u32 head (handle)   20 u32 tail   24 u32 chunks   28 u32 elements   32 f64 bytes of all entries as a listpack
 // Chunk:
 //   0 u32 previous (handle)   4 u32 next   8 u32 bytes of the value, top bit: plain   12 u32 its entries' listpack bytes
@@ -17,13 +18,16 @@
 // Neighbours: packed.ts, holder.ts; used by list.ts and pages.ts.
 import { type Allocator, Handle } from "../memory/allocator.ts";
 import { assert } from "../memory/assert.ts";
+import { Cost, type Mover } from "../memory/mover.ts";
 import { copyBytes, equalBytes, need, Region } from "../memory/region.ts";
+import { classOf, Size, slotBytesOf } from "../memory/size-classes.ts";
 import type { Holder } from "./holder.ts";
 import { parseInteger } from "./integer.ts";
 import { limits } from "./limits.ts";
 import { Packed, PackedLimit } from "./packed.ts";
 
 const enum RootAt {
+  Walk = 8,
   Head = 16,
   Tail = 20,
   Chunks = 24,
@@ -134,6 +138,7 @@ class Chunk implements Holder {
   resize(bytes: number): boolean {
     const slot = this.allocator.slotBytes(this.handle) - ChunkAt.Value;
     if (bytes <= slot && (bytes >= slot >> 1 || slot <= ChunkSize.Least * 2)) {
+      if (bytes < this.valueBytes) this.allocator.loosen(this.valueBytes - bytes);
       this.setBytes(bytes);
       return true;
     }
@@ -160,8 +165,7 @@ class Chunk implements Holder {
     this.open(created);
     copyBytes(this.region, this.at, region, at, ChunkAt.Value + kept);
     this.setBytes(bytes);
-    list.relink(created);
-    this.allocator.free(handle);
+    list.replaced(handle, created);
     return true;
   }
 }
@@ -276,6 +280,13 @@ export class ChunkList {
     this.setPrevious(this.field(handle, ChunkAt.Next), handle);
   }
 
+  /** Another chunk, a copy, takes the place of one. */
+  replaced(handle: number, created: number): void {
+    this.relink(created);
+    if (this.word(RootAt.Walk) === handle) this.setWord(RootAt.Walk, created);
+    this.allocator.free(handle);
+  }
+
   /** A chunk with room for a value of `room` bytes between two others, its value undefined; 0 when memory is out. */
   private link(previous: number, next: number, room: number): number {
     const created = this.allocator.allocate(ChunkAt.Value + room);
@@ -293,6 +304,7 @@ export class ChunkList {
     const next = this.field(handle, ChunkAt.Next);
     this.setNext(previous, next);
     this.setPrevious(next, previous);
+    if (this.word(RootAt.Walk) === handle) this.setWord(RootAt.Walk, next);
     this.setWord(RootAt.Chunks, this.chunks - 1);
     this.allocator.free(handle);
   }
@@ -670,6 +682,7 @@ export class ChunkList {
     const { allocator } = to;
     const { region, valueStart } = to;
     copyBytes(region, valueStart, this.root, this.rootAt, LIST_ROOT_BYTES);
+    region.view.setUint32(valueStart + RootAt.Walk, 0, true);
     let last = 0;
     let first = 0;
     for (let handle = this.word(RootAt.Head); handle !== 0; handle = this.field(handle, ChunkAt.Next)) {
@@ -699,6 +712,33 @@ export class ChunkList {
     return true;
   }
 
+  /** Goes on with a walk that moves chunks out of leaving spans, and those that have become loose to slots that fit. True at
+   *  its end; false when the step is over. */
+  relocate(mover: Mover): boolean {
+    if (mover.at === 0) {
+      mover.at = 1;
+      this.setWord(RootAt.Walk, this.first);
+    }
+    for (;;) {
+      const handle = this.word(RootAt.Walk);
+      if (handle === 0) return true;
+      if (mover.budget <= 0) return false;
+      mover.budget -= Cost.Touch;
+      const next = this.field(handle, ChunkAt.Next);
+      const bytes = ChunkAt.Value + this.bytesOf(handle);
+      const slot = this.allocator.slotBytes(handle);
+      // The chunks at both ends keep the room they grow into.
+      const inner = next !== 0 && this.field(handle, ChunkAt.Previous) !== 0;
+      const tight = bytes > Size.MaxSlotBytes ? slot : slotBytesOf[classOf(bytes)]!;
+      const loose = inner && tight <= slot - (slot >> 3);
+      if (loose || mover.leaving(handle)) {
+        const created = mover.copyAnyway(handle, inner ? bytes : slot);
+        if (created !== 0) this.replaced(handle, created);
+      }
+      this.setWord(RootAt.Walk, next);
+    }
+  }
+
   /** Bytes of all chunks. O(chunks). */
   memoryBytes(): number {
     let bytes = 0;
@@ -714,7 +754,10 @@ export class ChunkList {
     let chunks = 0;
     let count = 0;
     let listpack = 0;
+    const walk = this.word(RootAt.Walk);
+    let walked = false;
     for (let handle = this.word(RootAt.Head); handle !== 0; handle = this.field(handle, ChunkAt.Next)) {
+      if (handle === walk) walked = true;
       assert(this.field(handle, ChunkAt.Previous) === previous, "links run both ways");
       const slot = this.allocator.slotBytes(handle);
       assert(ChunkAt.Value + this.bytesOf(handle) <= slot, "a chunk's value lies in its slot");
@@ -735,6 +778,7 @@ export class ChunkList {
       listpack += here;
       previous = handle;
     }
+    assert(walk === 0 || walked, "a walk goes on at a chunk of the list");
     assert(previous === this.word(RootAt.Tail), "the last chunk is the tail");
     assert(chunks === this.chunks, "chunks are counted");
     assert(count === this.count, "elements are counted");

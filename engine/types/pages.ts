@@ -1,10 +1,11 @@
 // pages.ts: what can be done with the pages of a large collection without knowing its type: freeing them a few at a time,
-// copying them to another record, measuring them. The one place that knows which structures stand behind which type.
+// copying them to another record, moving them together, measuring them. The one place that knows which structures stand behind which type.
 //
 //   hash, set    a table whose root is the value
 //   sorted set   a table of the leaves that members are in, then the root of the tree
 //   list         the root of its chunks
 // Neighbours: table.ts, score-tree.ts, chunk-list.ts; engine/shard calls it.
+import type { Mover } from "../memory/mover.ts";
 import { Type } from "../memory/record.ts";
 import { ChunkList } from "./chunk-list.ts";
 import type { Holder } from "./holder.ts";
@@ -52,6 +53,26 @@ export function clonePages(type: number, from: Holder, to: Holder): boolean {
   if (tree.clone(to.allocator, to.region, root)) return true;
   freePages(type, to, Number.POSITIVE_INFINITY);
   return false;
+}
+
+/** Goes on with a walk that moves pages out of leaving spans. True at its end; false when the step is over. Where it goes on
+ *  may be of another collection, of another type even, that was there before. */
+export function relocatePages(type: number, holder: Holder, mover: Mover): boolean {
+  if (type === Type.List) {
+    chunks.open(holder);
+    return chunks.relocate(mover);
+  }
+  const inTree = type === Type.SortedSet && mover.part === 1;
+  if (!inTree) {
+    const table = tableOf(type);
+    table.open(holder);
+    if (!table.relocate(mover)) return false;
+    if (type !== Type.SortedSet) return true;
+    mover.rewind();
+    mover.part = 1;
+  }
+  openTree(holder);
+  return tree.relocate(mover);
 }
 
 function openTree(holder: Holder): void {

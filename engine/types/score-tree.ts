@@ -30,6 +30,7 @@
 // On the data path: no allocation in the JS sense but in `check`. Neighbours: memory/allocator.ts, memory/region.ts.
 import { type Allocator, Handle } from "../memory/allocator.ts";
 import { assert } from "../memory/assert.ts";
+import { Cost, type Mover } from "../memory/mover.ts";
 import { compareBytes, copyBytes, type Region } from "../memory/region.ts";
 
 const enum Root {
@@ -817,6 +818,7 @@ export class ScoreTree {
     }
     view.setUint16(leaf + Leaf.Count, count, true);
     view.setUint16(leaf + Leaf.Heap, heap - size, true);
+    this.allocator.loosen(size + Leaf.Slot);
   }
 
   /** Fetches an inner node for each full one from the end of the path up, and one for a new root above full ones. */
@@ -1118,6 +1120,87 @@ export class ScoreTree {
       return true;
     }
     return false;
+  }
+
+  // Relocating
+
+  /** Goes on with a walk that moves nodes out of leaving spans, and leaves that have become loose to a size that fits. True at
+   *  its end; false when the step is over. The mover's `at` is a rank, and `slot` an entry of leaf `block`. */
+  relocate(mover: Mover): boolean {
+    this.valid = false;
+    const { allocator, root } = this;
+    const { view } = this.rootRegion;
+    const names = view.getUint32(root + Root.Names, true);
+    if (names === 0) return true;
+    if (mover.at === 0) {
+      const room = allocator.regionOf(names).u32[wordOf(names) + Names.Capacity]!;
+      const created = mover.copy(names, (room + Names.First) * 4);
+      if (created !== 0) {
+        view.setUint32(root + Root.Names, created, true);
+        allocator.free(names);
+      }
+    }
+    while (mover.at < this.count) {
+      if (mover.budget <= 0) return false;
+      mover.budget -= Cost.Place;
+      this.descendTo(mover.at);
+      this.relocatePath(mover);
+      const leaf = allocator.regionOf(this.leaf).view;
+      const count = leaf.getUint16(byteOf(this.leaf) + Leaf.Count, true);
+      if (!this.relocateMembers(mover, leaf, count)) return false;
+      this.relocateLeaf(mover);
+      mover.at += count - this.index;
+      mover.slot = 0;
+    }
+    return true;
+  }
+
+  /** Moves the inner nodes of the path. */
+  private relocatePath(mover: Mover): void {
+    const { allocator, path, slots } = this;
+    for (let depth = 0; depth < this.height - 1; depth++) {
+      const old = path[depth]!;
+      const created = mover.copy(old, Inner.Bytes);
+      if (created === 0) continue;
+      if (depth === 0) this.setRoot(created, this.height);
+      else {
+        const above = path[depth - 1]!;
+        allocator.regionOf(above).u32[wordOf(above) + Inner.Children + slots[depth - 1]!] = created;
+      }
+      allocator.free(old);
+      path[depth] = created;
+    }
+  }
+
+  /** Moves the members that lie outside of the path's leaf. False when the step is over. */
+  private relocateMembers(mover: Mover, view: DataView, count: number): boolean {
+    const leaf = byteOf(this.leaf);
+    if (view.getUint16(leaf + Leaf.Outside, true) === 0) return true;
+    if (mover.block !== this.leaf) mover.slot = 0;
+    mover.block = this.leaf;
+    mover.budget -= count;
+    for (; mover.slot < count; mover.slot++) {
+      const entry = entryAt(view, leaf, mover.slot);
+      if (view.getUint8(entry + Entry.Length) !== Entry.Outside) continue;
+      if (mover.budget <= 0) return false;
+      const old = view.getUint32(entry + Entry.Handle, true);
+      const created = mover.copy(old, view.getUint32(entry + Entry.OutsideLength, true));
+      if (created === 0) continue;
+      view.setUint32(entry + Entry.Handle, created, true);
+      this.allocator.free(old);
+    }
+    return true;
+  }
+
+  private relocateLeaf(mover: Mover): void {
+    const { view } = this.allocator.regionOf(this.leaf);
+    const leaf = byteOf(this.leaf);
+    mover.budget -= Cost.Touch;
+    const size = view.getUint16(leaf + Leaf.Size, true);
+    const tight = leafSizeFor(usedBytes(view, leaf));
+    const loose = tight <= size - (size >> 2);
+    if (!loose && !mover.leaving(this.leaf)) return;
+    if (this.resizeLeaf(loose ? tight : size)) mover.count(loose ? tight : size);
   }
 
   // The whole tree

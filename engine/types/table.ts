@@ -28,6 +28,7 @@
 import { type Allocator, Handle } from "../memory/allocator.ts";
 import { assert } from "../memory/assert.ts";
 import { hashBytes, hashHigh, hashLow } from "../memory/hash.ts";
+import { Cost, type Mover } from "../memory/mover.ts";
 import { copyBytes, equalBytes, need, Region } from "../memory/region.ts";
 import type { Holder } from "./holder.ts";
 
@@ -545,6 +546,7 @@ export class Table {
     const { view } = this.leaf;
     const at = this.leafAt + Leaf.Dead;
     view.setUint16(at, view.getUint16(at, true) + bytes, true);
+    this.allocator.loosen(bytes);
   }
 
   /** Removes the element under the cursor. */
@@ -805,17 +807,23 @@ export class Table {
 
   /** After a removal: a leaf much too large is made smaller, and joined with its buddy when both are nearly empty. */
   private tidy(): void {
-    const { leaf, leafAt } = this;
-    const { view } = leaf;
-    const capacity = view.getUint16(leafAt + Leaf.Capacity, true);
-    const used =
-      Leaf.Slots +
-      view.getUint16(leafAt + Leaf.Count, true) * 4 +
-      (capacity - view.getUint16(leafAt + Leaf.Heap, true)) -
-      view.getUint16(leafAt + Leaf.Dead, true);
+    const capacity = this.leaf.view.getUint16(this.leafAt + Leaf.Capacity, true);
+    const used = this.usedBytes(capacity);
     if (used * 2 > capacity) return;
     if (used <= Leaf.Merge / 2 && this.merge(used)) return this.tidy();
     if (capacity > Leaf.Least) this.rebuild(rung(used + (used >> 3)));
+  }
+
+  /** Bytes of the leaf, which has that capacity, that hold something. */
+  private usedBytes(capacity: number): number {
+    const { leaf, leafAt } = this;
+    const { view } = leaf;
+    return (
+      Leaf.Slots +
+      view.getUint16(leafAt + Leaf.Count, true) * 4 +
+      (capacity - view.getUint16(leafAt + Leaf.Heap, true)) -
+      view.getUint16(leafAt + Leaf.Dead, true)
+    );
   }
 
   /** Tidies every leaf, after a walk that removed quietly. */
@@ -1079,6 +1087,74 @@ export class Table {
   }
 
   // The whole
+
+  /** Goes on with a walk that moves blocks out of leaving spans, and packs leaves that have become loose. True at its end;
+   *  false when the step is over. The mover's `at` is a hash, from 0 to 2^32, and `slot` one of leaf `block`. */
+  relocate(mover: Mover): boolean {
+    const old = this.word(RootAt.Directory);
+    if (old === 0) return true;
+    if (mover.at === 0) {
+      const created = mover.copy(old, Math.max(16, 4 << this.word(RootAt.Depth)));
+      if (created !== 0) {
+        this.setWord(RootAt.Directory, created);
+        this.allocator.free(old);
+      }
+    }
+    const depth = this.word(RootAt.Depth);
+    while (mover.at < 2 ** 32) {
+      if (mover.budget <= 0) return false;
+      this.enterEntry(depth === 0 ? 0 : mover.at >>> (32 - depth));
+      this.high = this.prefixHigh(this.entry);
+      const leafDepth = this.leaf.u8[this.leafAt + Leaf.Depth]!;
+      if (!this.relocateElements(mover)) return false;
+      this.relocateLeaf(mover, leafDepth);
+      mover.at = (this.prefixOf(this.high, leafDepth) + 1) * 2 ** (32 - leafDepth);
+      mover.slot = 0;
+    }
+    return true;
+  }
+
+  /** Moves what the leaf has outside. False when the step is over. */
+  private relocateElements(mover: Mover): boolean {
+    if (this.kind === TableKind.Reference) return true;
+    const { leaf, leafAt, leafHandle, allocator } = this;
+    const count = leaf.view.getUint16(leafAt + Leaf.Count, true);
+    const slots = (leafAt + Leaf.Slots) >> 2;
+    if (mover.block !== leafHandle) mover.slot = 0;
+    mover.block = leafHandle;
+    mover.budget -= Cost.Touch + count;
+    for (; mover.slot < count; mover.slot++) {
+      const element = leafAt + (leaf.u32[slots + mover.slot]! & 0xffff);
+      if ((leaf.u8[element]! & Inline.Mark) === 0) continue;
+      if (mover.budget <= 0) return false;
+      const old = leaf.view.getUint32(element + 1, true);
+      if (!mover.leaving(old)) continue;
+      const outside = allocator.regionOf(old);
+      const at = (old & Handle.GranuleMask) << Handle.GranuleShift;
+      const bytes = outside.u32[at >> 2]! + outside.u32[(at + External.ValueBytes) >> 2]!;
+      const created = mover.copyAnyway(old, External.Text + bytes);
+      if (created === 0) continue;
+      leaf.view.setUint32(element + 1, created, true);
+      allocator.free(old);
+    }
+    return true;
+  }
+
+  private relocateLeaf(mover: Mover, depth: number): void {
+    const { leaf, leafAt, leafHandle } = this;
+    mover.budget -= Cost.Touch;
+    const capacity = leaf.view.getUint16(leafAt + Leaf.Capacity, true);
+    const used = this.usedBytes(capacity);
+    const tight = rung(used + (used >> 3));
+    if (tight <= capacity - (capacity >> 2)) {
+      if (this.rebuild(tight)) mover.count(tight * 4); // an element at a time
+      return;
+    }
+    const created = mover.copy(leafHandle, capacity);
+    if (created === 0) return;
+    this.point(this.prefixOf(this.high, depth), depth, created);
+    this.allocator.free(leafHandle);
+  }
 
   /** Copies the table opened here into another record, whose value is at least a root. False, and everything taken for it
    *  given back, when memory is out there. */

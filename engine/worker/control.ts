@@ -82,8 +82,19 @@ export const enum Figure {
   CollectorSeconds = 16,
   /** Client entries from the first that were ever in use. */
   Entries = 17,
+  /** Bytes of buffers that are kept for the next taker. */
+  SpareBytes = 19,
   /** The statistics epoch that the counters of this page belong to. */
   Epoch = 18,
+  /** Of moving values together: blocks moved and looked at, keys moved and looked at, percent of a core, ms of all cycles and
+   *  of the one that is on. */
+  DefragHits = 20,
+  DefragMisses = 21,
+  DefragKeyHits = 22,
+  DefragKeyMisses = 23,
+  DefragPercent = 24,
+  DefragMs = 25,
+  DefragCurrentMs = 26,
   /** Three a row of the table: calls, failed, rejected. */
   Calls = 32,
 }

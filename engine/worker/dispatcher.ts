@@ -22,6 +22,8 @@ import { hashBytes, hashHigh, hashLow } from "../memory/hash.ts";
 import type { Region } from "../memory/region.ts";
 import { Attention } from "../shard/events.ts";
 import type { Keyspace } from "../shard/keyspace.ts";
+import { samples } from "../shard/samples.ts";
+import { MemoryError } from "../shard/shard.ts";
 import type { Client } from "./client.ts";
 import type { CommandTable, Entry } from "./command-table.ts";
 import { Gate, Word } from "./control.ts";
@@ -54,7 +56,7 @@ export interface DispatchHost {
   monitored(client: Client, entry: Entry): void;
   /** Takes what has come for this worker's clients. */
   drainMail(): void;
-  /** Whether `maxmemory` was reached when the turn began; checkMemory looks again. */
+  /** Whether `maxmemory` was reached, or nearly, when the turn began: then checkMemory says whether it is now. */
   readonly memoryFull: boolean;
   checkMemory(): boolean;
   /** A handler threw: a bug. */
@@ -156,10 +158,11 @@ export class Dispatcher {
         call.length = ready.length;
         const before = reply.at;
         const mode = session.replyMode;
+        reply.kept = mode === ReplyMode.On ? -1 : before;
         this.execute(client, count > 1 ? i : -1);
         // A command that has to wait has its reply, or none, later.
         if (session.replyMode !== ReplyMode.On && session.suspended === Suspended.No)
-          this.applyReplyMode(client, mode, before);
+          this.applyReplyMode(client, mode);
         if ((session.mode & Mode.Receives) !== 0) this.host.drainMail();
         if (session.closing || client.closed) {
           this.begin = end;
@@ -237,12 +240,12 @@ export class Dispatcher {
     this.touched = touched;
   }
 
-  /** Drops the reply from `from` on of a command that was to be silent when it began, by `mode`. */
-  private applyReplyMode(client: Client, mode: ReplyMode, from: number): void {
+  /** Drops the reply of a command that was to be silent when it began, by `mode`. */
+  private applyReplyMode(client: Client, mode: ReplyMode): void {
     const { session } = client;
     if (session.replyMode === ReplyMode.SkipNext) session.replyMode = ReplyMode.Skipping;
     else if (session.replyMode === ReplyMode.Skipping) session.replyMode = ReplyMode.On;
-    if (mode !== ReplyMode.On) this.call.reply.at = from;
+    if (mode !== ReplyMode.On) this.call.reply.at = this.call.reply.kept;
   }
 
   /** Runs the command in `call`; `fetched` is its place in the batch, -1 when nothing was fetched. */
@@ -403,18 +406,20 @@ export class Dispatcher {
     session.commands++;
     call.row = entry.row;
     const from = reply.at;
-    reply.direct = session.replyMode === ReplyMode.On;
+    reply.direct = false; // nothing goes out before the end: a connection that breaks must not end among these locks
     // What comes after a command that ends the connection or silences it is run, and not heard.
-    const silent = session.closing || session.replyMode === ReplyMode.Off;
+    const silent = reply.kept < 0 && (session.closing || session.replyMode === ReplyMode.Off);
+    if (silent) reply.kept = from;
     const tracking = (session.mode & Mode.Tracking) !== 0;
     if (tracking && (entry.flags & Flag.ReadOnly) !== 0) this.host.tracked(client, entry);
     this.invoke(entry, from);
     this.count(entry, from);
-    if (silent && (session.closing || session.replyMode === ReplyMode.Off)) reply.at = from;
+    if (silent) {
+      if (session.closing || session.replyMode === ReplyMode.Off) reply.at = reply.kept;
+      reply.kept = -1;
+    }
     const gate = this.words[Word.Gate]!;
     if ((gate & Gate.Monitored) !== 0) this.host.monitored(client, entry);
-    if (reply.at - reply.begin > SPILL_BYTES && session.replyMode === ReplyMode.On)
-      this.host.handOver(client);
   }
 
   serveWaiting(): void {
@@ -431,8 +436,12 @@ export class Dispatcher {
 
   private bug(entry: Entry, from: number, error: unknown): void {
     const { reply } = this.call;
-    this.host.failed(entry, error);
     reply.at = Math.max(from, reply.begin);
+    if (error instanceof MemoryError) {
+      reply.error(Errors.outOfMemory);
+      return;
+    }
+    this.host.failed(entry, error);
     reply.error(Errors.internal);
   }
 
@@ -441,6 +450,7 @@ export class Dispatcher {
     const { call } = this;
     const shard = call.locateFor(entry.firstKey);
     const { hits, misses } = call;
+    const { written, repeats } = samples;
     // A miss that is to be told of is told once: under the lock.
     const most = (shard.attention & Attention.Misses) === 0 ? OPTIMISTIC_TRIES : 0;
     for (let tries = 0; tries < most; tries++) {
@@ -458,6 +468,7 @@ export class Dispatcher {
         call.reply.overflow = false;
         call.hits = hits;
         call.misses = misses;
+        samples.takeBack(written, repeats);
       }
       this.readRetries++;
     }

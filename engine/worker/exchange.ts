@@ -87,6 +87,27 @@ class List {
   ) {}
 }
 
+/** Messages for one list, to be given out together. */
+class Messages {
+  list = 0;
+  joined = 0;
+  region: Region | null = null;
+  count = 0;
+  total = 0;
+  starts: Int32Array = new Int32Array(64);
+  lengths: Int32Array = new Int32Array(64);
+
+  add(start: number, bytes: number): void {
+    if (this.count === this.starts.length) {
+      this.starts = grown(this.starts, this.count * 2);
+      this.lengths = grown(this.lengths, this.count * 2);
+    }
+    this.starts[this.count] = start;
+    this.lengths[this.count++] = bytes;
+    this.total += bytes;
+  }
+}
+
 /** What a session subscribes to, by space and name. */
 type Held = BySpace<Map<string, Seat>>;
 
@@ -189,6 +210,9 @@ export class Exchange implements PubSub {
   private readonly targets: Targets;
   private readonly key: Key;
   private readonly composed = need(Region.private(COMPOSE_BYTES), "channels of events");
+
+  /** What was delivered and not given out yet. */
+  private readonly messages = new Messages();
 
   constructor(
     plan: ExchangePlan,
@@ -542,16 +566,39 @@ export class Exchange implements PubSub {
 
   // Receiving
 
-  /** Gives a message to the subscribers of a list here: those that had joined when it was published. */
+  /** Gives a message to the subscribers of a list here: those that had joined when it was published. Messages for one list
+   *  that come one after the other go to each subscriber together: with `settle`, which has to follow before the bytes of the
+   *  last one end. */
   deliver(number: number, joined: number, region: Region, start: number, bytes: number): void {
-    const list = this.lists.get(number);
-    if (list === undefined) return;
+    const { messages } = this;
+    if (messages.count > 0 && (messages.list !== number || messages.joined !== joined)) this.settle();
+    messages.list = number;
+    messages.joined = joined;
+    messages.region = region;
+    messages.add(start, bytes);
+  }
+
+  /** Gives out what `deliver` holds. */
+  settle(): void {
+    const { messages, pushes } = this;
+    const { count, total, joined, region, starts, lengths } = messages;
+    if (count === 0) return;
+    messages.count = 0;
+    messages.total = 0;
+    const list = this.lists.get(messages.list);
+    if (list === undefined || region === null) return;
     const { seats } = list;
-    // From the end: one that is cut off for it leaves its seat to the last, which has had the message.
+    // From the end: one that is cut off for it leaves its seat to the last, which has had the messages.
     for (let i = seats.length - 1; i >= 0; i--) {
       const seat = seats[i]!;
-      if (((joined - seat.joined) | 0) >= 0) this.pushes.push(seat.client, region, start, bytes);
+      if (((joined - seat.joined) | 0) >= 0)
+        pushes.pushAll(seat.client, region, starts, lengths, count, total);
     }
+  }
+
+  /** Whether `settle` has something to do. */
+  get holds(): boolean {
+    return this.messages.count > 0;
   }
 
   /** Every invariant of what is shared, and of this worker's lists: for tests. */

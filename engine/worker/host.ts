@@ -4,7 +4,7 @@
 import { existsSync, unlinkSync } from "node:fs";
 import { connect } from "node:net";
 import { Worker as Thread } from "node:worker_threads";
-import type { Settings } from "../config/settings.ts";
+import { Settings } from "../config/settings.ts";
 import type { BunAddress } from "../io/bun.ts";
 import { allowedCpus, newEventFd, raiseFileLimit, ringEventFd } from "../io/native.ts";
 import { listenTcp, listenUnix, probeTcp } from "../io/socket.ts";
@@ -12,15 +12,24 @@ import { seedHash } from "../memory/hash.ts";
 import { isLinux } from "../memory/native.ts";
 import { Clock } from "../shard/clock.ts";
 import { Keyspace } from "../shard/keyspace.ts";
+import { Reuse } from "../shard/reuse.ts";
+import { SampleReader } from "../shard/samples.ts";
+import { Ceiling } from "./ceiling.ts";
 import { Control, Word } from "./control.ts";
 import { probeEpoll, probeUring } from "./drivers.ts";
 import { Exchange } from "./exchange.ts";
 import { Mail } from "./inbox.ts";
 import { logLine, setLogLevel } from "./log.ts";
-import type { WorkerPlan } from "./plan.ts";
+import type { CompressorPlan, WorkerPlan } from "./plan.ts";
+import { Swaps } from "./swaps.ts";
 
 const SEGMENT_BYTES = 2 ** 30;
 const POLL_MS = 200;
+/** Data from which on it is worth a thread to compress. */
+const COMPRESS_FROM_BYTES = 64 * 2 ** 20;
+/** How often samples of accesses are read, and how many at a time: some 5 ms of work. */
+const SAMPLES_MS = 250;
+const SAMPLES_MOST = 20_000;
 
 /** A refusal to start: its message is for the operator. */
 export class StartError extends Error {}
@@ -34,6 +43,13 @@ export interface Started {
   stop(): void;
   /** Resolves when all workers have ended: true when they did so by themselves. */
   readonly ended: Promise<boolean>;
+}
+
+/** Where the code of a thread begins. In the executable a relative path would be looked up in the working directory; see
+ *  scripts/build.ts. */
+function entryOf(name: string): string | URL {
+  const built = import.meta.url.startsWith("file:///$bunfs/");
+  return built ? `/$bunfs/root/engine/worker/${name}.js` : new URL(`./${name}.ts`, import.meta.url);
 }
 
 function chooseDriver(wanted: string): { driver: WorkerPlan["driver"]; reason: string } {
@@ -147,6 +163,10 @@ export async function start(settings: Settings, configFile: string, version: str
   // Room for maxclients to be raised while serving, within 2 GiB of (untouched) entries for all workers.
   const entries = Math.min(Math.max(maxClients, 10_000), files, 2 ** 21 / workers - 1024);
   const control = Control.create(workers, Math.floor(entries));
+  const ceiling = new Ceiling(settings, workers);
+  const samples = SampleReader.create(workers);
+  const reuse = new Reuse(samples);
+  reuse.on = settings.flag("memory-curve");
   control.changeSettings(() => JSON.stringify(settings.state()));
   const wakeFds: number[] = [];
   for (let worker = 0; worker < workers; worker++) {
@@ -157,9 +177,7 @@ export async function start(settings: Settings, configFile: string, version: str
   const mail = Mail.create(workers, wakeFds);
   const exchange = Exchange.create(workers, SEGMENT_BYTES);
   const runId = Buffer.from(crypto.getRandomValues(new Uint8Array(20))).toString("hex");
-  const built = import.meta.url.startsWith("file:///$bunfs/");
-  // In the executable a relative path would be looked up in the working directory; see scripts/build.ts.
-  const entry = built ? "/$bunfs/root/engine/worker/main.js" : new URL("./main.ts", import.meta.url);
+  const swaps = Swaps.create(workers).plan;
   let failed: unknown = null;
   const threads = perWorker.map((listeners, index) => {
     const plan: WorkerPlan = {
@@ -169,6 +187,8 @@ export async function start(settings: Settings, configFile: string, version: str
       control: control.plan,
       mail,
       exchange,
+      swaps,
+      samples: samples.plan,
       hashSeed: [seed[0]!, seed[1]!],
       driver,
       driverReason: reason,
@@ -183,7 +203,7 @@ export async function start(settings: Settings, configFile: string, version: str
       configFile,
       version,
     };
-    const thread = new Thread(entry, { workerData: plan });
+    const thread = new Thread(entryOf("main"), { workerData: plan });
     thread.on("error", (error) => {
       failed ??= error;
     });
@@ -200,12 +220,42 @@ export async function start(settings: Settings, configFile: string, version: str
   await until(() => failed !== null || control.word(Word.Started) === workers);
   if (failed !== null) throw new StartError(`a worker did not start: ${String(failed)}`);
 
+  const compressors: Thread[] = [];
+  const compress = () => {
+    const mode = Settings.from(JSON.parse(control.readSettings())).get("compression");
+    if (mode === "off" || (mode === "auto" && keyspace.usedBytes < COMPRESS_FROM_BYTES)) return;
+    if (mode === "always" && workers === 1) return; // the worker itself does
+    const plan: CompressorPlan = {
+      keyspace: keyspace.plan,
+      control: control.plan,
+      swaps,
+      hashSeed: [seed[0]!, seed[1]!],
+    };
+    const thread = new Thread(entryOf("compressor"), { workerData: plan });
+    compressors.push(thread);
+    thread.on("error", (error) => logLine("warning", -1, "compression has ended", { error: String(error) }));
+  };
+  const everySecond = setInterval(() => {
+    if (compressors.length === 0) compress();
+    if (ceiling.second(control)) wake();
+  }, 1000);
+  let settingsVersion = control.word(Word.SettingsVersion);
+  const sampling = setInterval(() => {
+    if (control.word(Word.SettingsVersion) !== settingsVersion) {
+      settingsVersion = control.word(Word.SettingsVersion);
+      reuse.on = Settings.from(JSON.parse(control.readSettings())).flag("memory-curve");
+    }
+    reuse.tick(SAMPLES_MOST, keyspace.liveBytes, Date.now());
+  }, SAMPLES_MS);
+
   const ended = (async () => {
     // Workers never return to an event loop of their own, so the end is a word to look at, not a message.
     while (control.word(Word.Ended) < workers && failed === null) await Bun.sleep(POLL_MS);
+    clearInterval(everySecond);
+    clearInterval(sampling);
     if (failed !== null) logLine("warning", -1, "a worker died", { error: String(failed) });
     if (unixPath !== "" && existsSync(unixPath)) unlinkSync(unixPath);
-    for (const thread of threads) thread.unref();
+    for (const thread of [...threads, ...compressors]) thread.unref();
     return failed === null;
   })();
   return {

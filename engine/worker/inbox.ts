@@ -216,6 +216,19 @@ export class Mail {
     return Atomics.load(this.words, this.ownWord + Header.Bytes) !== 0 || this.at !== this.end;
   }
 
+  /** Bytes of messages to all workers that their readers have not begun with. */
+  get pendingBytes(): number {
+    let bytes = 0;
+    for (let worker = 0; worker < this.plan.workers; worker++)
+      bytes += this.words[worker * Header.Words + Header.Bytes]!;
+    return bytes;
+  }
+
+  /** Whether the next `take` gives up the bytes of all messages taken so far, and not only of the last. */
+  get atEnd(): boolean {
+    return this.at === this.end;
+  }
+
   /** Moves on to the next message of the own inbox, the fields above; false when there is none. */
   take(): boolean {
     if (this.at === this.end && !this.swap()) return false;

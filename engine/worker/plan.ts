@@ -1,9 +1,11 @@
 // plan.ts: what the control plane hands to each worker at its start, as plain data.
 import type { BunAddress } from "../io/bun.ts";
 import type { KeyspacePlan } from "../shard/keyspace.ts";
+import type { SamplesPlan } from "../shard/samples.ts";
 import type { ControlPlan } from "./control.ts";
 import type { ExchangePlan } from "./exchange.ts";
 import type { MailPlan } from "./inbox.ts";
+import type { SwapsPlan } from "./swaps.ts";
 
 export interface WorkerPlan {
   readonly index: number;
@@ -12,6 +14,8 @@ export interface WorkerPlan {
   readonly control: ControlPlan;
   readonly mail: MailPlan;
   readonly exchange: ExchangePlan;
+  readonly swaps: SwapsPlan;
+  readonly samples: SamplesPlan;
   readonly hashSeed: readonly [number, number];
   readonly driver: "uring" | "epoll" | "bun";
   readonly driverReason: string;
@@ -28,3 +32,6 @@ export interface WorkerPlan {
   readonly configFile: string;
   readonly version: string;
 }
+
+/** The same for the thread that compresses. */
+export type CompressorPlan = Pick<WorkerPlan, "keyspace" | "control" | "swaps" | "hashSeed">;

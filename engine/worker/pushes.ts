@@ -59,6 +59,37 @@ export class Pushes {
     this.send(client, region, start, bytes);
   }
 
+  /** The same for several of them, whose places are the first `count` of `starts` and `lengths`, at once. `total`: their
+   *  bytes. */
+  pushAll(
+    client: Client,
+    region: Region,
+    starts: Int32Array,
+    lengths: Int32Array,
+    count: number,
+    total: number,
+  ): void {
+    const { reply } = this;
+    const driver = this.driver!;
+    const from = reply.at;
+    // Between the commands of others the send region is free, and one send takes all.
+    if (this.current !== null || from + total > reply.limit || !driver.follows(client, from)) {
+      for (let i = 0; i < count; i++) this.push(client, region, starts[i]!, lengths[i]!);
+      return;
+    }
+    const first = client.session.resp3 ? 62 : 42;
+    let at = from;
+    for (let i = 0; i < count; i++) {
+      const bytes = lengths[i]!;
+      copyBytes(reply.region, at, region, starts[i]!, bytes);
+      reply.u8[at] = first;
+      at += bytes;
+    }
+    reply.at = driver.transmit(client, from, at);
+    reply.begin = reply.at;
+    if (client.backlogBytes > 0 && !client.closed) this.checkHard(client);
+  }
+
   /** Sends bytes as they are. */
   send(client: Client, region: Region, start: number, bytes: number): void {
     if (client.closed || client.draining) return;
@@ -75,6 +106,10 @@ export class Pushes {
       client.posted = true;
       this.posted.push(client);
     }
+    this.checkHard(client);
+  }
+
+  private checkHard(client: Client): void {
     const limit = (client.session.mode & Mode.Subscribed) !== 0 ? this.pubsub : this.normal;
     if (client.backlogBytes > limit.hard) this.cut(client);
   }

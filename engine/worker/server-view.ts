@@ -6,6 +6,7 @@ import { allCommands } from "../commands/index.ts";
 import type { ClientView, Server, Totals } from "../commands/server.ts";
 import { Mode, type Session } from "../commands/session.ts";
 import { Settings } from "../config/settings.ts";
+import { type Curve, Findings } from "../shard/reuse.ts";
 import { Entry as ClientEntry, ClientFlag, Figure, Gate, Word } from "./control.ts";
 import { resident } from "./resident.ts";
 import type { Worker } from "./worker.ts";
@@ -14,7 +15,10 @@ export class ServerView implements Server {
   readonly rows = allCommands;
   private readonly byName = new Map<string, Row>();
 
+  private readonly findings: Findings;
+
   constructor(private readonly owner: Worker) {
+    this.findings = new Findings(owner.plan.samples);
     for (const row of allCommands) {
       this.byName.set(row.name, row);
       for (const child of row.subcommands ?? []) this.byName.set(child.name, child);
@@ -69,6 +73,10 @@ export class ServerView implements Server {
     return this.owner.settings.shown(name);
   }
 
+  isDerived(name: string): boolean {
+    return this.owner.settings.isDerived(name);
+  }
+
   settingNames(): readonly string[] {
     return this.owner.settings.names();
   }
@@ -92,6 +100,10 @@ export class ServerView implements Server {
       shard.unlock();
     }
     this.owner.order();
+  }
+
+  defragment(): void {
+    this.owner.defragmenter.ask(this.owner.clock.nowMs);
   }
 
   totals(): Totals {
@@ -118,15 +130,23 @@ export class ServerView implements Server {
       blocked: control.word(Word.Blocked),
       ...this.specialClients(),
       trackedNames: control.word(Word.TrackedNames),
+      defragHits: control.sumCounter(Figure.DefragHits),
+      defragMisses: control.sumCounter(Figure.DefragMisses),
+      defragKeyHits: control.sumCounter(Figure.DefragKeyHits),
+      defragKeyMisses: control.sumCounter(Figure.DefragKeyMisses),
+      defragPercent: control.sum(Figure.DefragPercent),
+      defragMs: control.sumCounter(Figure.DefragMs),
+      defragCurrentMs: control.sum(Figure.DefragCurrentMs),
     };
   }
 
   usedBytes(): number {
-    const { control, keyspace, exchange } = this.owner;
-    const used = keyspace.usedBytes + exchange.usedBytes + control.sum(Figure.BufferBytes);
-    const pages = Math.ceil(used / 4096);
-    if (pages > control.word(Word.PeakPages)) control.setWord(Word.PeakPages, pages);
-    return used;
+    return this.owner.ledger.look();
+  }
+
+  memoryCurve(): Curve {
+    const { keyspace, ledger } = this.owner;
+    return this.findings.read(keyspace.liveBytes, ledger.near);
   }
 
   residentBytes(): number {

@@ -82,8 +82,8 @@ export class Signals implements EventSink {
       if (space >= DATABASES || (db >= 0 && space !== db)) continue;
       this.watched.set(register.region, register.start, register.bytes);
       const there =
-        shard.find(space, this.watched) !== 0 ||
-        (other >= 0 && other !== space && shard.find(other, this.watched) !== 0);
+        shard.look(space, this.watched) !== 0 ||
+        (other >= 0 && other !== space && shard.look(other, this.watched) !== 0);
       if (!there) continue;
       for (let node = register.firstNode(name); node !== 0; node = register.nextNode(node))
         this.dirty(register.a(node));

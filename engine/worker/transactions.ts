@@ -168,7 +168,7 @@ export class Transactions {
       register.open(register.nameOf(nodes[i]!));
       this.key.set(register.region, register.start, register.bytes);
       // Looking removes what is past its deadline, which touches it.
-      if (shard.find(register.space, this.key) === 0) i32[dirty] = 1;
+      if (shard.look(register.space, this.key) === 0) i32[dirty] = 1;
     }
     return i32[dirty] !== 0;
   }
@@ -178,7 +178,7 @@ export class Transactions {
     const { call } = this;
     const transaction = client.session.transaction!;
     const { db } = client.session;
-    const alive = call.find(i) !== 0 ? 1 : 0;
+    const alive = call.look(i) !== 0 ? 1 : 0;
     const { shard, key } = call;
     const { register } = shard;
     const name = register.ensure(db, key);

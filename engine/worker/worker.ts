@@ -30,11 +30,13 @@ import { copyBytes, need, Region, viewedBytes } from "../memory/region.ts";
 import { Clock } from "../shard/clock.ts";
 import { notifyFlags } from "../shard/events.ts";
 import { Keyspace } from "../shard/keyspace.ts";
+import { samples } from "../shard/samples.ts";
 import { writeLatin1 } from "../types/integer.ts";
 import { limits } from "../types/limits.ts";
 import { Client } from "./client.ts";
 import { CommandTable, type Entry } from "./command-table.ts";
 import { Entry as ClientEntry, ClientFlag, Control, ERRORS_MAX, Figure, Gate, Word } from "./control.ts";
+import { Defragmenter } from "./defragmenter.ts";
 import { Dispatcher, type DispatchHost } from "./dispatcher.ts";
 import { Exchange } from "./exchange.ts";
 import { WorkerHub } from "./hub.ts";
@@ -42,12 +44,15 @@ import { Mail, Message } from "./inbox.ts";
 import { Unblock } from "./interests.ts";
 import { Locks } from "./locks.ts";
 import { logLine } from "./log.ts";
+import { MemoryLedger } from "./memory-ledger.ts";
 import { Monitors } from "./monitors.ts";
 import type { WorkerPlan } from "./plan.ts";
 import { Pushes } from "./pushes.ts";
 import { collectGarbage } from "./resident.ts";
 import { ServerView } from "./server-view.ts";
 import { Signals } from "./signals.ts";
+import { Swaps } from "./swaps.ts";
+import { Sweeper, Swept, sweepOptions } from "./sweeper.ts";
 import { Tracker } from "./tracker.ts";
 import { Transactions } from "./transactions.ts";
 import { Waiters } from "./waiters.ts";
@@ -56,6 +61,9 @@ const SEND_BYTES = 2 ** 30;
 /** The send region gives pages beyond this back after a turn that used more. */
 const SEND_KEEP_BYTES = 8 * 1024 * 1024;
 const TICK_MS = 100;
+/** Compressed values that a turn puts in place, and about of how many bytes: some 30 us of work. */
+const SWAPS = 64;
+const SWAP_BYTES = 128 * 1024;
 /** The tick of a worker with nothing to expire, time out or finish. */
 const IDLE_TICK_MS = 1_000;
 /** How long a stop may take: half of it for commands that still come, the rest for replies that are slow to go. */
@@ -86,9 +94,13 @@ export class Worker implements Events, DispatchHost, DirectSink {
   readonly tracker: Tracker;
   readonly transactions: Transactions;
   readonly signals: Signals;
+  private readonly swaps: Swaps;
+  /** With compression `always`, which is for tests: between turns every string is compressed. */
+  private everything: Sweeper | null = null;
   readonly monitors: Monitors;
+  readonly ledger: MemoryLedger;
+  readonly defragmenter: Defragmenter;
   settings: Settings;
-  memoryFull = false;
   /** Connections by the number of their entry in the control region. */
   private readonly byEntry: (Client | null)[] = [];
   /** Connections that had to wait and may go on, and those that CLIENT PAUSE holds. */
@@ -105,7 +117,6 @@ export class Worker implements Events, DispatchHost, DirectSink {
   private statisticsEpoch = 0;
   private nextTickMs = 0;
   private nextSampleMs = 0;
-  private maxMemory = 0;
   private queryLimit = 2 ** 30;
   private outputLimit = 2 ** 30;
   private maxClients = 10_000;
@@ -138,6 +149,7 @@ export class Worker implements Events, DispatchHost, DirectSink {
     if (plan.cpu >= 0) pinThread(plan.cpu);
     seedHash(plan.hashSeed[0], plan.hashSeed[1]);
     this.control = Control.attach(plan.control);
+    samples.attach(plan.samples, plan.index);
     this.keyspace = Keyspace.attach(plan.keyspace, this.clock);
     this.page = this.control.pageOf(plan.index);
     this.settingsVersion = this.control.word(Word.SettingsVersion);
@@ -160,8 +172,11 @@ export class Worker implements Events, DispatchHost, DirectSink {
     );
     this.call = new Call(send, this.reply, keyspace, new ServerView(this), hub);
     this.locks = new Locks(keyspace, this.call);
+    this.swaps = Swaps.attach(plan.swaps);
     this.waiters = new Waiters(this.call, keyspace, control, this.mail, entries, this);
     this.exchange = new Exchange(plan.exchange, plan.index, this.mail, this.pushes);
+    this.defragmenter = new Defragmenter(keyspace.shards, plan.index, plan.workers);
+    this.ledger = new MemoryLedger(keyspace, this.exchange, control, this.mail, pool, this.page);
     this.tracker = new Tracker(this.call, keyspace, control, this.mail, this.pushes, (entry) =>
       this.clientAt(entry),
     );
@@ -226,9 +241,13 @@ export class Worker implements Events, DispatchHost, DirectSink {
     if (this.control.word(Word.Orders) !== this.orders) this.obey(null);
     if (this.mail.pending) this.drainMail();
     if (now >= this.waiters.nextDeadlineMs) this.waiters.expire(now, this.timedOut);
+    if (this.swaps.pending(this.plan.index))
+      this.swaps.apply(this.plan.index, this.keyspace, SWAPS, SWAP_BYTES);
+    if (this.everything !== null) this.compressEverything(this.everything);
     if (now >= this.nextTickMs) this.tick(now);
+    if (now >= this.defragmenter.nextMs) this.defragmenter.step(now, this.dispatcher.commands);
     if (this.paused.length > 0) this.checkPause(now);
-    if (this.maxMemory > 0) this.checkMemory();
+    this.ledger.beginTurn(now);
     if (!this.stopping) return true;
     if (!this.drained) this.drain(now);
     return this.clients.size > 0 && now <= this.stopDeadlineMs;
@@ -242,13 +261,15 @@ export class Worker implements Events, DispatchHost, DirectSink {
       else if (this.resumable.length === 0) break;
     }
     this.pushes.flush();
+    this.control.region.f64[this.page + Figure.BufferBytes] = this.pool.usedBytes;
+    samples.publish(this.call.hits + this.call.misses, this.call.hits);
     this.awake = !this.mail.drowse();
   }
 
   sleepMs(): number {
     if (this.awake) return 0;
     const { nowMs } = this.clock;
-    let until = Math.min(nowMs + this.sleep, this.waiters.nextDeadlineMs);
+    let until = Math.min(nowMs + this.sleep, this.waiters.nextDeadlineMs, this.defragmenter.nextMs);
     if (this.paused.length > 0) until = Math.min(until, this.control.pausedUntilMs);
     return Math.max(0, Math.ceil(until - nowMs));
   }
@@ -257,11 +278,17 @@ export class Worker implements Events, DispatchHost, DirectSink {
 
   /** Takes what has come for this worker's connections. Nothing is run here: who may go on is remembered. */
   drainMail(): void {
-    const { mail } = this;
-    while (mail.take()) {
+    const { mail, exchange } = this;
+    for (;;) {
+      if (mail.atEnd && exchange.holds) exchange.settle();
+      if (!mail.take()) break;
       const { kind, a, b, c, region, start, bytes } = mail;
-      if (kind === Message.Published) this.exchange.deliver(a, b, region, start, bytes);
-      else if (kind === Message.Unblocked) this.unblocked(a, b, c, region, start, bytes);
+      if (kind === Message.Published) {
+        exchange.deliver(a, b, region, start, bytes);
+        continue;
+      }
+      if (exchange.holds) exchange.settle();
+      if (kind === Message.Unblocked) this.unblocked(a, b, c, region, start, bytes);
       else if (kind === Message.Monitored) this.monitors.deliver(region, start, bytes);
       else this.tracker.received(kind, a, b, c, region, start, bytes);
     }
@@ -405,6 +432,7 @@ export class Worker implements Events, DispatchHost, DirectSink {
     this.sleep = this.busy(now) ? TICK_MS : IDLE_TICK_MS;
     this.expire();
     this.reclaim();
+    this.defragmenter.look(now);
     for (const client of this.clients) if (client.session.lastMs >= last) this.publishNumbers(client);
     if (this.idleSeconds > 0)
       for (const client of this.clients)
@@ -418,6 +446,7 @@ export class Worker implements Events, DispatchHost, DirectSink {
     this.nextSampleMs = now + 1_000;
     for (const client of this.clients)
       if (client.backlogBytes > 0 || client.overSinceMs > 0) this.pushes.checkSoft(client, now);
+    this.defragmenter.consider(now, this.ledger.near);
     collectGarbage();
     this.publishFigures();
   }
@@ -458,15 +487,28 @@ export class Worker implements Events, DispatchHost, DirectSink {
     if (this.plan.wakeFd >= 0) ringEventFd(this.plan.wakeFd);
   }
 
+  /** Compresses whatever can be, and now and then makes other dictionaries. */
+  private compressEverything(sweeper: Sweeper): void {
+    const { swaps, keyspace, turns } = this;
+    if (turns % 64 === 0) sweeper.retrain();
+    do swaps.apply(0, keyspace, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY);
+    while (sweeper.step(1) !== Swept.Rest || swaps.pending(0));
+  }
+
   private applySettings(): void {
     const { settings } = this;
+    const always = settings.get("compression") === "always" && this.plan.workers === 1;
+    if (always) {
+      this.everything ??= new Sweeper(this.keyspace, this.swaps, () => 0);
+      this.everything.options = sweepOptions(settings);
+    } else this.everything = null;
     this.pushes.limits(settings);
     this.tracker.mostNames = settings.number("tracking-table-max-keys") || Number.POSITIVE_INFINITY;
     const notify = notifyFlags(settings.get("notify-keyspace-events")!);
     if (notify !== this.notify) this.signals.notifyOf(notify);
     this.notify = notify;
-    this.maxMemory = settings.number("maxmemory");
-    this.checkMemory();
+    this.ledger.setLimit(settings.number("maxmemory"));
+    this.defragmenter.configure(settings);
     limits.hashEntries = settings.number("hash-max-listpack-entries");
     limits.hashValueBytes = settings.number("hash-max-listpack-value");
     limits.setIntegers = settings.number("set-max-intset-entries");
@@ -484,9 +526,17 @@ export class Worker implements Events, DispatchHost, DirectSink {
     this.outputLimit = hard === 0 ? Number.POSITIVE_INFINITY : hard;
   }
 
+  get memoryFull(): boolean {
+    return this.ledger.near;
+  }
+
   checkMemory(): boolean {
-    this.memoryFull = this.maxMemory > 0 && this.keyspace.usedBytes + this.pool.usedBytes > this.maxMemory;
-    return this.memoryFull;
+    return this.overBytes() > 0;
+  }
+
+  /** Bytes in use beyond `maxmemory`, 0 or less while there is room. */
+  overBytes(): number {
+    return this.ledger.overBytes();
   }
 
   private parserLimits(): void {
@@ -884,7 +934,8 @@ export class Worker implements Events, DispatchHost, DirectSink {
     f64[page + Figure.Turns] = this.turns;
     f64[page + Figure.ReadRetries] = dispatcher.readRetries;
     f64[page + Figure.LockWaits] = lockWaits();
-    f64[page + Figure.BufferBytes] = this.pool.usedBytes;
+    this.ledger.look();
+    this.defragmenter.publish(f64, page, this.clock.nowMs);
     f64[page + Figure.HeapBytes] = Math.max(0, heapSize() - viewedBytes());
     f64[page + Figure.Epoch] = this.statisticsEpoch;
     this.control.writeErrors(this.plan.index, this.errorCounts);
@@ -902,6 +953,7 @@ export class Worker implements Events, DispatchHost, DirectSink {
     this.call.misses = 0;
     this.errors = 0;
     this.errorCounts.clear();
+    this.defragmenter.resetFigures();
     // Connections go on counting for CLIENT LIST: what they have so far is taken off.
     this.bytesIn = 0;
     this.bytesOut = 0;

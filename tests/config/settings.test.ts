@@ -35,7 +35,7 @@ test("settings: a higher layer hides a lower one, and taking it away uncovers it
   expect(settings.explain("maxmemory")).toMatchObject({
     value: String(4 * 2 ** 30),
     layer: "flags",
-    default: "0",
+    default: "auto",
   });
   expect(settings.set([["maxmemory", "100k"]])).toBeNull();
   expect(settings.explain("maxmemory")).toMatchObject({ value: "100000", layer: "runtime" });

@@ -2,8 +2,8 @@
 // read as raw bytes, and a comparison that is bytewise unless a normaliser or a row of divergences.toml says otherwise.
 //
 // A stream begins with FLUSHALL on each server and with fresh connections. It is sent in one write (pipelined) in
-// RESP2 and command by command (paced) in RESP3, so both ways of arrival are covered. A stream that leaves the
-// connection open ends with an ECHO of a word no server would say by itself: bytes between the last reply and that
+// RESP2, in RESP3 command by command, and eight at a time when it is long (paced), so all ways of arrival are covered. A
+// stream that leaves the connection open ends with an ECHO of a word no server would say by itself: bytes between the last reply and that
 // word, or a close before it, are differences too. Afterwards all servers must hold the same data (DEBUG DIGEST), except
 // after programs, goldens, divergences and what draws at random.
 //
@@ -281,11 +281,19 @@ export class Server {
   }
 }
 
+const handedOut = new Set<number>();
+
+/** A port that nobody listens on, and that no other server being started was given. */
 async function freePort(): Promise<number> {
-  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-  const { port } = listener;
-  listener.stop(true);
-  return port;
+  for (;;) {
+    const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+    const { port } = listener;
+    listener.stop(true);
+    if (!handedOut.has(port)) {
+      handedOut.add(port);
+      return port;
+    }
+  }
 }
 
 /** Where the oracles are; a sentence that says how to get one that is missing. */
@@ -328,6 +336,8 @@ export async function startSubject(binary: string, shards: number, driver: strin
     "--port",
     "{port}",
     ...place,
+    "--maxmemory", // Redis's default
+    "0",
     "--enable-debug-command",
     "yes",
   ]);
@@ -574,14 +584,19 @@ async function playPipelined(test: Case, connection: Connection, outcome: Outcom
 }
 
 async function playPaced(test: Case, connection: Connection, outcome: Outcome): Promise<void> {
-  for (const command of test.commands!) {
-    connection.send(encodeRequest(command));
-    const reply = await connection.reply();
-    if (typeof reply === "string") {
-      outcome.ended = reply === "timeout" ? `no reply to ${showCommand(command)}` : "closed";
-      return;
+  const commands = test.commands!;
+  for (let at = 0, next: number; at < commands.length; at = next) {
+    next = at + (at < 32 ? 1 : 8);
+    const group = commands.slice(at, next);
+    connection.send(Buffer.concat(group.map((words) => encodeRequest(words))));
+    for (const command of group) {
+      const reply = await connection.reply();
+      if (typeof reply === "string") {
+        outcome.ended = reply === "timeout" ? `no reply to ${showCommand(command)}` : "closed";
+        return;
+      }
+      outcome.replies.push(reply);
     }
-    outcome.replies.push(reply);
   }
   await collect(test, connection, outcome, new Uint8Array());
 }

@@ -242,7 +242,9 @@ const infoFields: Record<string, string> = {
   Cluster: "cluster_enabled",
 };
 
-/** INFO: the oracle's sections in the oracle's order (one more may follow), the fields above, kinds of values; the
+const ownSections = new Set(["Compression", "IronCache"]);
+
+/** INFO: the oracle's sections in the oracle's order (two more may follow), the fields above, kinds of values; the
  *  lines of Keyspace and Errorstats, and keys and calls of Commandstats, exactly. */
 export const info = byTree("info", (a, b) => {
   const left = sectionsOf(body(a));
@@ -250,7 +252,7 @@ export const info = byTree("info", (a, b) => {
   if (subjectKind === "redis") right.delete("Threads");
   const ours = [...right.keys()].filter((name) => left.has(name));
   if (ours.join() !== [...left.keys()].join()) return `sections ${[...right.keys()].join(" ")}`;
-  const extra = [...right.keys()].filter((name) => !left.has(name) && name !== "IronCache");
+  const extra = [...right.keys()].filter((name) => !left.has(name) && !ownSections.has(name));
   if (extra.length > 0) return `sections nobody asked for: ${extra.join(" ")}`;
   for (const [section, theirs] of left) {
     const fields = right.get(section)!;

@@ -13,7 +13,8 @@ export function bytesOf(text: string): Bytes {
 
 /** The latin1 string of bytes. */
 export function textOf(bytes: Bytes): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
+  const buffer = bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  return buffer.toString("latin1");
 }
 
 export class MalformedReply extends Error {}
@@ -22,18 +23,21 @@ const CR = 13;
 const LF = 10;
 const Aggregates = "*~%>|";
 
-/** Index just past the reply that starts at `start`, or -1 while it is incomplete before `end`. Throws MalformedReply. */
+/** Index just past the reply that starts at `start`, or -1 while it is incomplete before `end`. Throws MalformedReply.
+ *  Every reply of every server passes through here, so it makes no objects. */
 export function replyEnd(bytes: Bytes, start: number, end: number): number {
   if (start >= end) return -1;
-  const kind = String.fromCharCode(bytes[start]);
-  const lineEnd = bytes.subarray(0, end).indexOf(CR, start);
-  if (lineEnd < 0 || lineEnd + 1 >= end) return -1;
+  const kind = String.fromCharCode(bytes[start]!);
+  let lineEnd = start;
+  while (lineEnd < end && bytes[lineEnd] !== CR) lineEnd++;
+  if (lineEnd + 1 >= end) return -1;
   if (bytes[lineEnd + 1] !== LF) throw new MalformedReply(`CR without LF at byte ${lineEnd}`);
   let at = lineEnd + 2;
   if ("+-:_,#(".includes(kind)) return at;
-  if (!`$=!${Aggregates}`.includes(kind)) throw new MalformedReply(`reply type ${JSON.stringify(kind)}`);
+  const aggregate = Aggregates.includes(kind);
+  if (!aggregate && !"$=!".includes(kind)) throw new MalformedReply(`reply type ${JSON.stringify(kind)}`);
   const count = countAt(bytes, start + 1, lineEnd);
-  if (!Aggregates.includes(kind)) {
+  if (!aggregate) {
     if (count < 0) return at;
     if (at + count + 2 > end) return -1;
     if (bytes[at + count] !== CR || bytes[at + count + 1] !== LF)
@@ -49,10 +53,19 @@ export function replyEnd(bytes: Bytes, start: number, end: number): number {
   return kind === "|" ? replyEnd(bytes, at, end) : at;
 }
 
+/** Decimal without a leading zero or a sign, or -1. */
 function countAt(bytes: Bytes, start: number, end: number): number {
+  let count = 0;
+  let right = end > start && (bytes[start] !== 48 || end === start + 1);
+  for (let at = start; at < end; at++) {
+    const digit = bytes[at]! - 48;
+    right &&= digit >= 0 && digit <= 9;
+    count = count * 10 + digit;
+  }
+  if (right) return count;
   const digits = textOf(bytes.subarray(start, end));
-  if (!/^(-1|0|[1-9][0-9]*)$/.test(digits)) throw new MalformedReply(`length ${JSON.stringify(digits)}`);
-  return Number(digits);
+  if (digits !== "-1") throw new MalformedReply(`length ${JSON.stringify(digits)}`);
+  return -1;
 }
 
 /** One reply as a tree. `text` of an aggregate is empty; a null has `items` undefined and kind `_`, `$-` or `*-`. */
@@ -88,12 +101,12 @@ function parseAt(bytes: Bytes, cursor: { at: number }): Reply {
 
 /** A request as an array of bulk strings. */
 export function encodeRequest(words: readonly (string | Bytes)[]): Bytes {
-  const parts: Bytes[] = [bytesOf(`*${words.length}\r\n`)];
+  let text = `*${words.length}\r\n`;
   for (const word of words) {
-    const bytes = typeof word === "string" ? bytesOf(word) : word;
-    parts.push(bytesOf(`$${bytes.length}\r\n`), bytes, bytesOf("\r\n"));
+    const one = typeof word === "string" ? word : textOf(word);
+    text += `$${one.length}\r\n${one}\r\n`;
   }
-  return Buffer.concat(parts);
+  return bytesOf(text);
 }
 
 /** Bytes for a person: escaped, and cut in the middle past `most` characters. */

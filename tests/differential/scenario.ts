@@ -7,7 +7,7 @@
 //   word of its own after every step. What comes before its answer was sent because of the step; the answer is left out.
 // - Else, and inside MULTI, replies are counted: one a command.
 // - A blocked connection is read when a step says that it is answered (`wakes`, `answers`). Had anything come before, it
-//   would stand in the wrong place of that connection's bytes.
+//   would stand in the wrong place of that connection's bytes. Who is blocked at the end must still be.
 //
 // Addresses and ids are each server's own: "{id:c}" and "{addr:c}" in a command are those of connection `c`, and what
 // MONITOR, CLIENT ID, GETREDIR and TRACKINGINFO say of a known one is kept as its name. Lines of MONITOR have no time, and
@@ -86,8 +86,6 @@ export function wakes(names: string, step: Step): Step {
   return { ...step, wakes: names.split(" ") };
 }
 
-const quietMs = 10_000;
-
 /** Whether these commands can make anybody a receiver of what was not asked for. */
 export function receives(commands: readonly Command[]): boolean {
   return commands.some((command) => {
@@ -156,6 +154,7 @@ export async function playScenario(
   steps: readonly Step[],
   stage: Stage,
   unmarked: readonly string[],
+  patienceMs = 10_000,
 ): Promise<Played> {
   const parties = new Map<string, Party>();
   const marking = receives(steps.flatMap((step) => step.commands ?? []));
@@ -177,7 +176,7 @@ export async function playScenario(
   };
 
   const next = async (from: Party, for_: string): Promise<Bytes> => {
-    const reply = await from.connection.reply(quietMs);
+    const reply = await from.connection.reply(patienceMs);
     if (reply === "timeout") return fail(`${from.name} gets no ${for_}`);
     if (reply === "closed") return fail(`${from.name} is closed and gets no ${for_}`);
     return reply;
@@ -224,7 +223,7 @@ export async function playScenario(
 
   /** Asks for a connection's line in CLIENT LIST until it is as it should be. */
   const awaitLine = async (one: Party, right: (line: string) => boolean, what: string): Promise<void> => {
-    const deadline = performance.now() + quietMs;
+    const deadline = performance.now() + patienceMs;
     for (;;) {
       const list = textOf(await stage.ask("CLIENT", "LIST", "ID", one.id));
       if (right(list.includes("addr=") ? list : "")) return;
@@ -266,7 +265,7 @@ export async function playScenario(
 
   const readToClose = async (one: Party): Promise<void> => {
     for (;;) {
-      const reply = await one.connection.reply(quietMs);
+      const reply = await one.connection.reply(patienceMs);
       if (reply === "closed") return;
       if (reply === "timeout") return fail(`${one.name} is not closed`);
       keep(one, reply);
@@ -286,6 +285,9 @@ export async function playScenario(
     }
     place = "the end";
     await quieten([...parties.values()]);
+    for (const one of parties.values())
+      if (one.blocked && !one.gone && !unmarked.includes(one.name))
+        await awaitLine(one, (line) => / flags=\S*b/.test(line), "blocked any more");
   } catch (error) {
     if (!(error instanceof Stuck || error instanceof MalformedReply)) throw error;
     played.stuck = error.message;

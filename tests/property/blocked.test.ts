@@ -488,6 +488,47 @@ describe.each([1, 4])("blocked: %d workers", (workers) => {
     await stop(server);
   });
 
+  test("a push at the moment that a client's time ends: it is given the element, or the element stays", async () => {
+    const server = await start();
+    const pusher = new Pipeline(server.connect());
+    const clients = Array.from({ length: 64 }, () => new Pipeline(server.connect()));
+    const timeoutMs = 40;
+    const aroundMs = 8;
+    let served = 0;
+    let released = 0;
+    for (let round = 0; round < 30; round++) {
+      const keys = clients.map((_, i) => `at:${round}:${i}`);
+      const began = performance.now();
+      const waiting = clients.map((client, i) => client.run([["BLPOP", keys[i]!, `${timeoutMs / 1000}`]]));
+      // One push at a time, spread over the moments before and after the end.
+      const order = keys.map((_, i) => i).sort(() => next() - 0.5);
+      for (const [n, i] of order.entries()) {
+        const at = began + timeoutMs - aroundMs + (n / keys.length) * 2.5 * aroundMs;
+        while (performance.now() < at) await Bun.sleep(0);
+        pusher.socket.offer(Buffer.from(command("RPUSH", keys[i]!, `in ${keys[i]}`)));
+      }
+      const answers = (await Promise.all(waiting)).map(([answer]) => textOf(answer!));
+      for (const _ of keys) expect(await pusher.socket.reply()).toBe(":1");
+      const left = (await pusher.run(keys.map((key) => ["LRANGE", key, "0", "-1"]))).map(textOf);
+      for (const [i, answer] of answers.entries()) {
+        if (answer === null) released++;
+        else served++;
+        const element = `in ${keys[i]}`;
+        expect([answer, left[i]]).toEqual(answer === null ? [null, [element]] : [[keys[i]!, element], []]);
+      }
+    }
+    console.log(
+      `blocked: ${workers} workers, at the end of their time ${served} served, ${released} released`,
+    );
+    expect(served).toBeGreaterThan(100);
+    expect(released).toBeGreaterThan(100);
+    for (const client of [...clients, pusher]) {
+      expect(await client.socket.ask("ECHO", "once")).toBe("once");
+      client.socket.close();
+    }
+    await stop(server);
+  });
+
   test("moves that wake each other, in a chain over all shards, in a ring and on the spot", async () => {
     const server = await start();
     const probe = new Pipeline(server.connect());

@@ -433,10 +433,12 @@ test(
     const sum = (what: "commands" | "retries" | "seen") =>
       readers.reduce((total, report) => total + report[what], 0);
     const written = done[0]!.commands + done[1]!.commands;
+    const moved = done[0]!.moved + done[1]!.moved;
     console.log(
       `crossing: ${sum("commands")} reads of collections, ${sum("seen")} found something, ` +
-        `${sum("retries")} repeated, among ${written} writes`,
+        `${sum("retries")} repeated, among ${written} writes and ${moved} blocks moved`,
     );
+    expect(moved).toBeGreaterThan(SECONDS * 200);
     expect(sum("seen")).toBeGreaterThan(SECONDS * 200);
     expect(sum("retries")).toBeGreaterThan(0);
 

@@ -78,6 +78,7 @@ const later = `${clock.nowMs + 1e6}`;
 
 const keys = [
   "string",
+  "compressed",
   "number",
   "due",
   "hash",
@@ -95,6 +96,17 @@ const keys = [
 ];
 write("set", "string", "some text ".repeat(50));
 write("set", "number", "123456");
+const text = "some text that is said again, ".repeat(40);
+write("set", "compressed", text);
+{
+  input.u8.set(Buffer.from(text), 40_000);
+  const stored = keyspace.codec.compress(2, 0, false, input, 40_000, text.length, input, 50_000, text.length);
+  lay("get", ["compressed"]);
+  const shard = call.locate(1);
+  shard.lock();
+  expect(shard.compress(0, call.key, call.find(1), input, 40_000, text.length, 50_000, stored)).toBe(true);
+  shard.unlock();
+}
 write("set", "due", "soon", "PXAT", later);
 write("hset", "hash", ...pairs(30).map((word) => word.slice(0, 60)));
 write("hset", "timed", ...pairs(30).map((word) => word.slice(0, 60)));
@@ -219,9 +231,9 @@ function tears(shard: Shard, u8: Uint8Array): Tear[] {
 /** What happens once a key has been found: its record may be given away before it is read on. */
 let whenFound = (): void => {};
 for (const shard of keyspace.shards) {
-  const find = shard.find.bind(shard);
-  shard.find = (db, key) => {
-    const handle = find(db, key);
+  const look = shard.look.bind(shard);
+  shard.look = (db, key) => {
+    const handle = look(db, key);
     whenFound();
     return handle;
   };
@@ -236,7 +248,7 @@ test("torn: commands without the lock end, write nothing and reach no further th
     const key = keys[below(keys.length)]!;
     lay("get", [key]);
     const shard = call.locate(1);
-    const handle = call.find(1);
+    const handle = call.look(1);
     expect(handle).not.toBe(0);
     const { u8 } = shard.segments.at(handle >>> Handle.SegmentShift);
     const type = shard.type();

@@ -28,6 +28,7 @@ import { Dispatcher } from "../../engine/worker/dispatcher.ts";
 import { ReplyDecoder } from "../../protocol/reply-decoder.ts";
 import { textOf } from "./pipeline.ts";
 import { quietHost, quietHub } from "./quiet-host.ts";
+import { shake } from "./shake.ts";
 
 export interface ThreadPlan {
   readonly plan: KeyspacePlan;
@@ -42,6 +43,8 @@ export interface ThreadReport {
   readonly retries: number;
   /** Replies of readers that told of something. */
   readonly seen: number;
+  /** Blocks that a writer moved in between. */
+  readonly moved: number;
   readonly wrong: readonly string[];
 }
 
@@ -411,14 +414,21 @@ function start(given: ThreadPlan): ThreadReport {
           wrong.push(answer);
     // What every worker does in between.
     const shard = keyspace.shards[round % keyspace.shards.length]!;
-    if (given.writes && (shard.mayExpire || shard.reclaimable)) {
+    if (given.writes) {
       shard.lock();
       shard.expireStep(16, 256);
       shard.reclaimStep(64);
+      if (!shard.defrag.running) {
+        shake(shard, next(), next);
+        shard.defrag.begin();
+      }
+      shard.defrag.step(30_000);
+      shard.allocator.giveBack(16);
       shard.unlock();
     }
   }
-  return { commands: dispatcher.commands, retries: dispatcher.readRetries, seen, wrong };
+  const moved = keyspace.shards.reduce((sum, { defrag }) => sum + defrag.mover.moved, 0);
+  return { commands: dispatcher.commands, retries: dispatcher.readRetries, seen, moved, wrong };
 }
 
 declare const self: Worker;
@@ -428,7 +438,13 @@ if (!Bun.isMainThread)
     try {
       report = start(event.data);
     } catch (error) {
-      report = { commands: 0, retries: 0, seen: 0, wrong: [`the thread ended: ${(error as Error).stack}`] };
+      report = {
+        commands: 0,
+        retries: 0,
+        seen: 0,
+        moved: 0,
+        wrong: [`the thread ended: ${(error as Error).stack}`],
+      };
     }
     postMessage(report);
   };

@@ -73,6 +73,7 @@ export class Desk {
     for (; mail.take(); taken++) {
       if (mail.kind !== Message.Published) throw new Error(`message of kind ${mail.kind}`);
       this.exchange.deliver(mail.a, mail.b, mail.region, mail.start, mail.bytes);
+      this.exchange.settle();
     }
     if (mail.takeLost() > 0) throw new Error("messages were lost");
     return taken;

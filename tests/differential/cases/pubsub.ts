@@ -408,7 +408,7 @@ const silenced: Case[] = [
       "CLIENT REPLY OFF",
       "PING",
       "SUBSCRIBE a b",
-      "UNSUBSCRIBE",
+      "UNSUBSCRIBE b a",
       "PING",
       "RESET",
       "PING",

@@ -1,0 +1,125 @@
+// evacuation.ts: decides which spans of a shard leave, so that what is left in few slots of many spans comes to lie in
+// many slots of few.
+//
+// A first pass over the page map counts, class by class, the spans with room by how full they are. Of each class as many
+// may go as its free slots, but for a small share, are spans: what lives in those that go fits the free slots of the rest.
+// A second pass lets them leave, the emptiest first. What has changed between the passes only makes the choice worse.
+// Both passes go in bounded steps, each a look at the page map's entry and the header of a span.
+// What the passes keep is this object's: nothing but the spans' own marks (allocator.ts) outlives it.
+// Off the data path. Neighbours: allocator.ts, engine/shard/defrag.ts.
+import { Alloc, type Allocator, Span } from "./allocator.ts";
+import { Size, slotBytesOf, spanPagesOf, spanSlotsOf } from "./size-classes.ts";
+
+/** Steps of fullness that are told apart. */
+const LEVELS = 32;
+/** Spans with room stay for this share of a class's live slots, as a shift: what comes next needs slots too. */
+const SPARE_SHIFT = 6;
+
+export class Evacuation {
+  /** Spans with room of each class, level by level: how many there are, then how many of them are to leave. */
+  private readonly spans = new Int32Array(Size.ClassCount * LEVELS);
+  private readonly live = new Float64Array(Size.ClassCount);
+  private readonly free = new Float64Array(Size.ClassCount);
+  private segment = 0;
+  private page = 0;
+  private choosing = false;
+  /** Bytes of the spans that were let go, and of what lived in them. */
+  spanBytes = 0;
+  movingBytes = 0;
+
+  constructor(private readonly allocator: Allocator) {}
+
+  /** Begins anew with the first pass. */
+  begin(): void {
+    this.spans.fill(0);
+    this.live.fill(0);
+    this.free.fill(0);
+    this.segment = 0;
+    this.page = 0;
+    this.choosing = false;
+    this.spanBytes = 0;
+    this.movingBytes = 0;
+  }
+
+  /** Looks at about `runs` spans and free runs. True when both passes are done. */
+  step(runs: number): boolean {
+    if (!this.pass(runs)) return false;
+    this.segment = 0;
+    this.page = 0;
+    if (this.choosing) return true;
+    this.choosing = true;
+    return !this.choose();
+  }
+
+  /** Turns counts of spans into how many are to leave. Whether any are. */
+  private choose(): boolean {
+    const { spans, live, free } = this;
+    let any = false;
+    for (let index = 0; index < Size.ClassCount; index++) {
+      const spare = live[index]! / (1 << SPARE_SHIFT);
+      let going = Math.floor((free[index]! - spare) / spanSlotsOf[index]!);
+      for (let level = 0; level < LEVELS; level++) {
+        const at = index * LEVELS + level;
+        spans[at] = Math.max(0, Math.min(spans[at]!, going));
+        going -= spans[at]!;
+        if (spans[at]! > 0) any = true;
+      }
+    }
+    return any;
+  }
+
+  /** Goes on with a pass. True at its end. */
+  private pass(runs: number): boolean {
+    const { segments } = this.allocator;
+    for (; this.segment < segments.count; this.segment++) {
+      const { segment } = this;
+      const { u32 } = segments.at(segment);
+      const map = segments.mapWord(segment);
+      const begin = segments.firstPage(segment);
+      const end = segment === segments.count - 1 ? segments.at(0).i32[Alloc.SegmentPages]! : segments.pages;
+      let page = Math.max(begin, this.page);
+      while (page < end) {
+        if (runs-- <= 0) {
+          this.page = page;
+          return false;
+        }
+        // The map may have changed since the pass was here, by its own doing too: `page` may be anywhere.
+        while (page < end && u32[map + page] === 0) page++; // inside a run
+        if (page >= end) break;
+        const entry = u32[map + page]!;
+        if ((entry & 3) === 1) {
+          const index = (entry >>> Span.ClassShift) & Span.ClassMask;
+          const first = page - ((entry >>> Span.BackShift) & Span.BackMask);
+          page = first + spanPagesOf[index]!;
+          if ((entry & Span.Leaving) === 0)
+            this.look(segment, first, index, u32[(first << 10) + 1]! & 0xffff);
+          continue;
+        }
+        const length = (entry >>> 2) & 0x7ffff;
+        // The last page of a free run looks as its first one.
+        const last = length > 1 && page - length + 1 >= begin && u32[map + page - length + 1] === entry;
+        page += last ? 1 : length;
+      }
+      this.page = 0;
+    }
+    return true;
+  }
+
+  private look(segment: number, page: number, index: number, live: number): void {
+    const { spans } = this;
+    const slots = spanSlotsOf[index]!;
+    if (!this.choosing) this.live[index] = this.live[index]! + live;
+    if (live === slots) return;
+    const at = index * LEVELS + Math.floor((live * LEVELS) / slots);
+    if (!this.choosing) {
+      spans[at] = spans[at]! + 1;
+      this.free[index] = this.free[index]! + slots - live;
+      return;
+    }
+    if (spans[at]! === 0) return;
+    spans[at] = spans[at]! - 1;
+    this.spanBytes += spanPagesOf[index]! * Size.PageBytes;
+    this.movingBytes += live * slotBytesOf[index]!;
+    this.allocator.leave(segment, page);
+  }
+}

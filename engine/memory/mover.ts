@@ -1,0 +1,84 @@
+// mover.ts: what moves blocks out of leaving spans, and how much of that a step may still do. One a shard; every structure
+// that holds handles has a `relocate` that takes it.
+//
+// A step is bounded by work, counted in about nanoseconds (Cost, measured on x86-64), and not by a clock, so that it is as
+// long wherever it runs. A walk through a large collection that ends early leaves where it was in `part`, `at`, `block` and
+// `slot`, which mean something to the collection only and may be of another time: they are checked like a stranger's.
+// Off the data path: runs between commands, under the lock, and allocates nothing in the JS sense.
+// Neighbours: allocator.ts; engine/index, engine/types and engine/shard/defrag.ts use it.
+import { type Allocator, Handle } from "./allocator.ts";
+import { copyBytes } from "./region.ts";
+
+/** About nanoseconds. */
+export const enum Cost {
+  /** A handle that is held against the page map. */
+  Look = 10,
+  /** A block or record of which a word is read. */
+  Touch = 40,
+  /** A key or element that is hashed, and put somewhere else. */
+  Place = 150,
+  /** A block that is moved, besides its bytes. */
+  Move = 600,
+  /** Bytes that are copied in a nanosecond, as a shift. */
+  BytesShift = 2,
+}
+
+export class Mover {
+  /** What the step may still do. */
+  budget = 0;
+  /** Blocks moved, and those looked at that stayed. */
+  moved = 0;
+  stayed = 0;
+
+  // Where a walk through a collection goes on.
+  part = 0;
+  at = 0;
+  block = 0;
+  slot = 0;
+
+  constructor(readonly allocator: Allocator) {}
+
+  /** The next walk begins at the beginning. */
+  rewind(): void {
+    this.part = 0;
+    this.at = 0;
+    this.block = 0;
+    this.slot = 0;
+  }
+
+  /** Whether a block is to be moved. */
+  leaving(handle: number): boolean {
+    this.budget -= Cost.Look;
+    if (this.allocator.leaving(handle)) return true;
+    this.stayed++;
+    return false;
+  }
+
+  /** Counts a block of `bytes` bytes that was moved. */
+  count(bytes: number): void {
+    this.moved++;
+    this.budget -= Cost.Move + (bytes >> Cost.BytesShift);
+  }
+
+  /** A copy of a block that is leaving, 0 when it is not or memory is out. The old one is the caller's to free, once nothing
+   *  leads to it. */
+  copy(handle: number, bytes: number): number {
+    return this.leaving(handle) ? this.copyAnyway(handle, bytes) : 0;
+  }
+
+  /** A copy of any block, 0 when memory is out. */
+  copyAnyway(handle: number, bytes: number): number {
+    const { allocator } = this;
+    const created = allocator.allocate(bytes);
+    if (created === 0) return 0;
+    copyBytes(
+      allocator.regionOf(created),
+      (created & Handle.GranuleMask) << Handle.GranuleShift,
+      allocator.regionOf(handle),
+      (handle & Handle.GranuleMask) << Handle.GranuleShift,
+      bytes,
+    );
+    this.count(bytes);
+    return created;
+  }
+}
