@@ -396,6 +396,7 @@ function ownFields({ server, keyspace }: Call): Field[] {
     ["lock_waits", totals.lockWaits],
     ["turns", totals.turns],
     ["gc_seconds", totals.collectorSeconds.toFixed(6)],
+    ["defrag_longest_step_ms", totals.defragLongestMs.toFixed(3)],
     ...curveFields(server),
   ];
 }

@@ -73,7 +73,7 @@ export interface Totals {
   /** Names remembered for client-side caching. */
   readonly trackedNames: number;
   /** Of moving values together: blocks moved and looked at, keys moved and looked at, percent of a core that is spent on it
-   *  now, ms that all cycles took and the one that is on. */
+   *  now, ms that all cycles took and the one that is on, and the longest steps of all workers. */
   readonly defragHits: number;
   readonly defragMisses: number;
   readonly defragKeyHits: number;
@@ -81,6 +81,7 @@ export interface Totals {
   readonly defragPercent: number;
   readonly defragMs: number;
   readonly defragCurrentMs: number;
+  readonly defragLongestMs: number;
 }
 
 export interface Server {

@@ -8,10 +8,13 @@
 // leaf's header).
 // Leaf: 64-byte blocks. Block 0 is the header, then R = blocks - 5 regular buckets, then 4 stash buckets.
 //   sizes: 46 blocks (540 slots) and 64 blocks (756 slots)
-//   header  0 u32 depth in bits 0-7, blocks in bits 8-15     4 u32 prefix (the top `depth` bits of every key's high)
+//   header  0 u32 depth in bits 0-7, blocks in bits 8-15, bit 16: it has states
+//           4 u32 prefix (the top `depth` bits of every key's high)
 //           8 u32 live slots                                16 f64 no record here is due before this (Infinity: none)
 // Bucket: 0 u32 header, bit 29: a key at home here is in the stash
 //         4 u8[12] tags, 0 = empty                         16 u32[12] handles
+// States, for who chooses what to evict: one byte a slot, in the order of the slots, behind the blocks of a leaf that has
+// them (9 or 12 blocks more). 0 in an empty slot and for a new key; a state goes where its key goes.
 // Home of a key: position = (low >>> 8) & 4095, bucket = (position * R) >>> 12. The map is monotone in position, so the
 // order of a scan survives growth. Tag: low & 255, with 0 read as 1.
 //
@@ -46,6 +49,9 @@ const enum Leaf {
   /** A home bucket with more empty slots than this takes a key without a look at its neighbour. */
   Spare = 1,
   StashBit = 1 << 29,
+  StatesBit = 1 << 16,
+  SmallStates = 9, // blocks
+  LargeStates = 12,
   PrefixWord = 1,
   LiveWord = 2,
   DeadlineF64 = 2,
@@ -74,10 +80,16 @@ export class LookAhead {
   readonly words: Int32Array;
   readonly leaves: Int32Array;
   readonly changes: Int32Array;
+  /** Where each key is at home: region and u32 word of its bucket, 0 for nowhere. */
+  readonly regions: Region[];
+  readonly buckets: Int32Array;
   /** The database that was looked in. */
   db = 0;
 
-  constructor(keys: number) {
+  /** `region`: any, to begin with. */
+  constructor(keys: number, region: Region) {
+    this.regions = new Array<Region>(keys).fill(region);
+    this.buckets = new Int32Array(keys);
     this.highs = new Int32Array(keys);
     this.lows = new Int32Array(keys);
     this.handles = new Int32Array(keys);
@@ -85,6 +97,21 @@ export class LookAhead {
     this.leaves = new Int32Array(keys);
     this.changes = new Int32Array(keys);
   }
+}
+
+/** Who keeps count of states. */
+export interface StateKeeper {
+  /** A key with this state, not 0, was removed. */
+  stateGone(state: number): void;
+  /** A database was forgotten, with all its states. */
+  statesForgotten(): void;
+}
+
+/** Bytes of a leaf whose first header word is this. */
+function leafBytes(word: number): number {
+  const blocks = (word >>> 8) & 255;
+  const states = blocks === Leaf.SmallBlocks ? Leaf.SmallStates : Leaf.LargeStates;
+  return (blocks + ((word & Leaf.StatesBit) === 0 ? 0 : states)) * Leaf.BlockBytes;
 }
 
 function ctz(word: number): number {
@@ -96,6 +123,8 @@ export class KeyIndex {
   foundRegion: Region;
   foundWord = 0;
   private foundLeaf = 0; // u32 word of the leaf's header, in foundRegion
+  /** Hears of states that go; set by whoever sets them. */
+  keeper: StateKeeper | null = null;
   /** Counts what can make a place found earlier wrong: removals, replacements, leaves that grew. In the superblock,
    *  so that every worker sees it. */
   private readonly changes: number;
@@ -148,6 +177,7 @@ export class KeyIndex {
     const root = this.roots + db * Root.Words;
     this.superblock.i32.fill(0, root, root + Root.Words);
     this.changed();
+    this.keeper?.statesForgotten();
   }
 
   /** The handle of the key's record, 0 when absent. */
@@ -186,34 +216,40 @@ export class KeyIndex {
     return 0;
   }
 
-  // Looking ahead: three passes over the hashes [from, to) of a pipeline's keys, each a few instructions a key, so that
+  // Looking ahead: three passes over the hashes of a pipeline's keys, each a few instructions a key, so that
   // the processor has many of their reads in flight. Safe without the lock; torn, they throw RangeError or guess wrong.
 
-  /** Reads a word of the bucket where each key is at home, so that its cache line comes. The result means nothing. */
-  touchBuckets(db: number, highs: Int32Array, lows: Int32Array, from: number, to: number): number {
+  /** Finds the bucket where each key is at home and reads a word of it, so that its cache line comes. The result means
+   *  nothing. */
+  touchBuckets(ahead: LookAhead, from: number, to: number): number {
+    const { db, highs, lows, leaves, changes, regions, buckets } = ahead;
+    const now = this.superblock.i32[this.changes]!;
     let touched = 0;
     for (let i = from; i < to; i++) {
+      changes[i] = now;
+      buckets[i] = 0;
       const marked = this.leafOf(db, highs[i]!);
       if (marked === 0) continue;
-      const { i32 } = this.allocator.regionOf(marked);
-      touched ^= i32[this.homeBucket(marked, lows[i]!) + Leaf.TagWords]!;
+      const region = this.allocator.regionOf(marked);
+      const bucket = this.homeBucket(marked, lows[i]!);
+      leaves[i] = marked & ~Leaf.LargeMark;
+      regions[i] = region;
+      buckets[i] = bucket;
+      touched ^= region.i32[bucket + Leaf.TagWords]!;
     }
     return touched;
   }
 
-  /** Guesses each key's place: the first slot at home whose tag is the key's. Sets handle (0 for none), slot word and
-   *  leaf of the guess; `hintChanges` of the key completes it. */
-  guess(db: number, ahead: LookAhead, from: number, to: number): void {
-    const { highs, lows, handles, words, leaves, changes } = ahead;
-    const now = this.superblock.i32[this.changes]!;
-    for (let i = from; i < to; i++) {
+  /** Guesses each key's place in the bucket that was touched: the first slot whose tag is the key's. Sets handle (0 for none)
+   *  and slot word of the guess; `hintChanges` of the key completes it. */
+  static guess(ahead: LookAhead, count: number): void {
+    const { lows, handles, words, regions, buckets } = ahead;
+    for (let i = 0; i < count; i++) {
       handles[i] = 0;
-      changes[i] = now;
-      const marked = this.leafOf(db, highs[i]!);
-      if (marked === 0) continue;
-      const { i32 } = this.allocator.regionOf(marked);
+      const bucket = buckets[i]!;
+      if (bucket === 0) continue;
+      const { i32 } = regions[i]!;
       const low = lows[i]!;
-      const bucket = this.homeBucket(marked, low);
       const pattern = Math.imul(low & 255 || 1, 0x01010101);
       for (let word = 0; word < 3; word++) {
         const difference = i32[bucket + Leaf.TagWords + word]! ^ pattern;
@@ -222,7 +258,6 @@ export class KeyIndex {
         const slot = bucket + Leaf.HandleWords + (word << 2) + (ctz(matches) >> 3);
         handles[i] = i32[slot]!;
         words[i] = slot;
-        leaves[i] = marked & ~Leaf.LargeMark;
         break;
       }
     }
@@ -288,6 +323,11 @@ export class KeyIndex {
   /** Removes what `find` just found. The record itself is the caller's to free. */
   removeFound(db: number): void {
     const { foundRegion, foundLeaf, foundWord } = this;
+    const state = this.foundState;
+    if (state > 0) {
+      this.foundState = 0;
+      this.keeper?.stateGone(state);
+    }
     // Buckets are 16 words from a multiple of 16 on, which gives the slot and its tag.
     foundRegion.u8[(((foundWord & ~15) + Leaf.TagWords) << 2) + (foundWord & 15) - Leaf.HandleWords] = 0;
     foundRegion.u32[foundWord] = 0;
@@ -315,7 +355,7 @@ export class KeyIndex {
   private createRoot(root: number): boolean {
     const directory = this.allocator.allocate(16);
     if (directory === 0) return false;
-    const leaf = this.newLeaf(Leaf.SmallBlocks, 0, 0);
+    const leaf = this.newLeaf(Leaf.SmallBlocks, 0, 0, 0);
     if (leaf === 0) {
       this.allocator.free(directory);
       return false;
@@ -327,13 +367,16 @@ export class KeyIndex {
     return true;
   }
 
-  private newLeaf(blocks: number, depth: number, prefix: number): number {
-    const leaf = this.allocator.allocate(blocks * Leaf.BlockBytes);
+  /** An empty leaf, with states if StatesBit is set in `like`. 0 when memory is out. */
+  private newLeaf(blocks: number, depth: number, prefix: number, like: number): number {
+    const word = depth | (blocks << 8) | (like & Leaf.StatesBit);
+    const bytes = leafBytes(word);
+    const leaf = this.allocator.allocate(bytes);
     if (leaf === 0) return 0;
     const { u32, f64 } = this.allocator.regionOf(leaf);
     const header = (leaf & Handle.GranuleMask) * 2;
-    u32.fill(0, header, header + blocks * 16);
-    u32[header] = depth | (blocks << 8);
+    u32.fill(0, header, header + (bytes >> 2));
+    u32[header] = word;
     u32[header + Leaf.PrefixWord] = prefix;
     f64[(header >> 1) + Leaf.DeadlineF64] = Number.POSITIVE_INFINITY;
     return leaf;
@@ -394,7 +437,7 @@ export class KeyIndex {
     const prefix = u32[header + Leaf.PrefixWord]!;
     const deadline = f64[(header >> 1) + Leaf.DeadlineF64]!;
     if (blocks === Leaf.SmallBlocks) {
-      const larger = this.newLeaf(Leaf.LargeBlocks, depth, prefix);
+      const larger = this.newLeaf(Leaf.LargeBlocks, depth, prefix, u32[header]!);
       if (larger === 0) return false;
       this.setDeadline(larger, deadline);
       const moved = this.redistribute(leaf, larger, larger, 0);
@@ -405,9 +448,9 @@ export class KeyIndex {
       return true;
     }
     if (depth >= MAX_DEPTH) return false;
-    const low = this.newLeaf(Leaf.SmallBlocks, depth + 1, prefix << 1);
+    const low = this.newLeaf(Leaf.SmallBlocks, depth + 1, prefix << 1, u32[header]!);
     if (low === 0) return false;
-    const high = this.newLeaf(Leaf.SmallBlocks, depth + 1, (prefix << 1) | 1);
+    const high = this.newLeaf(Leaf.SmallBlocks, depth + 1, (prefix << 1) | 1, u32[header]!);
     if (high === 0 || (depth === heads[root + Root.Depth]! && !this.doubleDirectory(root))) {
       allocator.free(low);
       if (high !== 0) allocator.free(high);
@@ -433,16 +476,19 @@ export class KeyIndex {
    *  when they do not fit. */
   private redistribute(leaf: number, low: number, high: number, depth: number): boolean {
     const { allocator } = this;
-    const { u32 } = allocator.regionOf(leaf);
+    const { u32, u8 } = allocator.regionOf(leaf);
     const header = (leaf & Handle.GranuleMask) * 2;
     const blocks = (u32[header]! >>> 8) & 255;
+    let stateAt = this.statesAt(leaf);
     for (let block = 1; block < blocks; block++)
       for (let slot = 0; slot < Leaf.Slots; slot++) {
         const handle = u32[header + (block << 4) + Leaf.HandleWords + slot]!;
+        const state = stateAt === 0 ? 0 : u8[stateAt++]!;
         if (handle === 0) continue;
         this.hashRecord(handle);
         const target = low !== high && ((hashHigh >>> (31 - depth)) & 1) === 1 ? high : low;
         if (!this.place(target, hashLow, handle)) return false;
+        if (state !== 0) this.foundState = state;
       }
     return true;
   }
@@ -696,7 +742,7 @@ export class KeyIndex {
     let created = 0;
     if (blocks === Leaf.LargeBlocks && live <= Leaf.Shrink) {
       mover.budget -= live * Cost.Place;
-      created = this.newLeaf(Leaf.SmallBlocks, depth, prefix);
+      created = this.newLeaf(Leaf.SmallBlocks, depth, prefix, u32[header]!);
       if (created === 0) return;
       this.setDeadline(created, this.leafDeadline(leaf));
       if (!this.redistribute(leaf, created, created, 0)) {
@@ -704,7 +750,7 @@ export class KeyIndex {
         return;
       }
       mover.moved++;
-    } else created = mover.copy(leaf, blocks * Leaf.BlockBytes);
+    } else created = mover.copy(leaf, leafBytes(u32[header]!));
     if (created === 0) return;
     this.pointDirectory(root, depth, prefix, created);
     this.changed();
@@ -729,7 +775,8 @@ export class KeyIndex {
     const otherHeader = (buddy & Handle.GranuleMask) * 2;
     const both = live + other[otherHeader + Leaf.LiveWord]!;
     if ((other[otherHeader]! & 255) !== depth || both > Leaf.Merge) return false;
-    const created = this.newLeaf(Leaf.SmallBlocks, depth - 1, prefix >>> 1);
+    const like = u32[header]! | other[otherHeader]!;
+    const created = this.newLeaf(Leaf.SmallBlocks, depth - 1, prefix >>> 1, like);
     if (created === 0) return false;
     mover.budget -= both * Cost.Place;
     this.setDeadline(created, Math.min(this.leafDeadline(leaf), this.leafDeadline(buddy)));
@@ -745,6 +792,90 @@ export class KeyIndex {
     return true;
   }
 
+  // States
+
+  /** Byte offset of the states of a leaf in its region, 0 when it has none. */
+  statesAt(leaf: number): number {
+    const header = (leaf & Handle.GranuleMask) * 2;
+    const word = this.allocator.regionOf(leaf).u32[header]!;
+    return (word & Leaf.StatesBit) === 0 ? 0 : (header + (((word >>> 8) & 255) << 4)) << 2;
+  }
+
+  /** Byte offset in foundRegion of the state of what was found, 0 when its leaf has none. */
+  get foundStateAt(): number {
+    const { foundLeaf } = this;
+    const word = this.foundRegion.u32[foundLeaf]!;
+    if ((word & Leaf.StatesBit) === 0) return 0;
+    const offset = this.foundWord - foundLeaf; // blocks are 16 words, the first is the header
+    const slot = (offset >> 4) * Leaf.Slots + (offset & 15) - Leaf.Slots - Leaf.HandleWords;
+    return ((foundLeaf + (((word >>> 8) & 255) << 4)) << 2) + slot;
+  }
+
+  /** State of what was just found or inserted: 0 for none yet, -1 when its leaf has none. */
+  get foundState(): number {
+    const at = this.foundStateAt;
+    return at === 0 ? -1 : this.foundRegion.u8[at]!;
+  }
+
+  /** Only where the leaf has states. */
+  set foundState(state: number) {
+    this.foundRegion.u8[this.foundStateAt] = state;
+  }
+
+  /** Finds a record by its handle and the hash of its key, as `find` does by the key's bytes. False when it is not there. */
+  findRecord(db: number, high: number, low: number, handle: number): boolean {
+    const marked = this.leafOf(db, high);
+    if (marked === 0) return false;
+    const region = this.allocator.regionOf(marked);
+    const header = (marked & (Handle.GranuleMask & ~Leaf.LargeMark)) * 2;
+    const regular = (marked & Leaf.LargeMark) === 0 ? Leaf.SmallRegular : Leaf.LargeRegular;
+    const home = (((low >>> 8) & 4095) * regular) >>> 12;
+    for (let i = 0; i < 2 + Leaf.StashBuckets; i++) {
+      const block = i === 0 ? home : i === 1 ? (home + 1) % regular : regular + i - 2;
+      const first = header + ((1 + block) << 4) + Leaf.HandleWords;
+      for (let at = first; at < first + Leaf.Slots; at++) {
+        if (region.u32[at] !== handle) continue;
+        this.foundRegion = region;
+        this.foundLeaf = header;
+        this.foundWord = at;
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** Makes a slot of a leaf what was found. Its handle, 0 when it is empty. */
+  findSlot(leaf: number, slot: number): number {
+    const block = Math.floor(slot / Leaf.Slots);
+    this.foundRegion = this.allocator.regionOf(leaf);
+    this.foundLeaf = (leaf & Handle.GranuleMask) * 2;
+    this.foundWord = this.foundLeaf + ((1 + block) << 4) + Leaf.HandleWords + slot - block * Leaf.Slots;
+    return this.foundRegion.u32[this.foundWord]!;
+  }
+
+  /** Gives the leaf of the hash `position` states, all 0, unless it has some. False when memory is out. What was found there
+   *  is to be found again. */
+  addStates(db: number, position: number): boolean {
+    const { allocator } = this;
+    const leaf = this.leafOn(db, position);
+    if (this.statesAt(leaf) !== 0) return true;
+    const from = allocator.regionOf(leaf).u32;
+    const header = (leaf & Handle.GranuleMask) * 2;
+    const word = from[header]! | Leaf.StatesBit;
+    const created = allocator.allocate(leafBytes(word));
+    if (created === 0) return false;
+    const to = allocator.regionOf(created).u32;
+    const target = (created & Handle.GranuleMask) * 2;
+    const words = ((word >>> 8) & 255) << 4;
+    for (let i = 0; i < words; i++) to[target + i] = from[header + i]!;
+    to.fill(0, target + words, target + (leafBytes(word) >> 2));
+    to[target] = word;
+    this.pointDirectory(this.roots + db * Root.Words, word & 255, from[header + Leaf.PrefixWord]!, created);
+    this.changed();
+    allocator.free(leaf);
+    return true;
+  }
+
   /** Every invariant of this file for one database, O(keys): for tests. */
   check(db: number): void {
     let keys = 0;
@@ -756,12 +887,15 @@ export class KeyIndex {
       const blocks = (u32[header]! >>> 8) & 255;
       const regular = blocks - Leaf.Overhead;
       let live = 0;
+      let stateAt = this.statesAt(leaf);
       for (let block = 1; block < blocks; block++)
         for (let slot = 0; slot < Leaf.Slots; slot++) {
           const bucket = header + (block << 4);
           const handle = u32[bucket + Leaf.HandleWords + slot]!;
           const tag = u8[((bucket + Leaf.TagWords) << 2) + slot]!;
           assert((handle === 0) === (tag === 0), "a slot has both handle and tag or neither");
+          const state = stateAt === 0 ? 0 : u8[stateAt++]!;
+          assert(state === 0 || handle !== 0, "only a key has a state");
           if (handle === 0) continue;
           live++;
           this.hashRecord(handle);

@@ -316,15 +316,16 @@ export class Allocator {
     return this.head[Alloc.LeavingSpans]!;
   }
 
-  /** Lets the span that begins at `first` leave. It must have room and not be leaving. */
+  /** Lets the span that begins at `first`, which is not leaving, leave. */
   leave(segment: number, first: number): void {
     const { head, segments } = this;
     const { u32 } = segments.at(segment);
     const map = segments.mapWord(segment) + first;
     const index = (u32[map]! >>> Span.ClassShift) & Span.ClassMask;
     const page = (segment << Run.PageBits) | first;
-    if ((u32[(first << 10) + 1]! & 0xffff) === 0) return this.dropSpan(index, index, page);
-    this.unlinkSpan(index, page);
+    const live = u32[(first << 10) + 1]! & 0xffff;
+    if (live === 0) return this.dropSpan(index, index, page);
+    if (live < spanSlotsOf[index]!) this.unlinkSpan(index, page);
     for (let i = 0; i < spanPagesOf[index]!; i++) u32[map + i] = u32[map + i]! | Span.Leaving;
     this.linkSpan(LEAVING, page);
     head[Alloc.LeavingSpans] = head[Alloc.LeavingSpans]! + 1;
@@ -342,7 +343,8 @@ export class Allocator {
       const index = (u32[map]! >>> Span.ClassShift) & Span.ClassMask;
       this.unlinkSpan(LEAVING, page);
       for (let i = 0; i < spanPagesOf[index]!; i++) u32[map + i] = u32[map + i]! & ~Span.Leaving;
-      this.linkSpan(index, page);
+      const live = u32[((page & Run.PageMask) << 10) + 1]! & 0xffff;
+      if (live < spanSlotsOf[index]!) this.linkSpan(index, page);
       head[Alloc.LeavingSpans] = head[Alloc.LeavingSpans]! - 1;
     }
     return head[Alloc.ClassHeads + LEAVING] === 0;
@@ -380,7 +382,7 @@ export class Allocator {
     const page = this.takeRun(pages);
     if (page < 0) {
       // The free slots of what leaves are better than none.
-      this.stay(Number.POSITIVE_INFINITY);
+      while (!this.stay(1024));
       return this.head[Alloc.ClassHeads + index]!;
     }
     const segment = page >>> Run.PageBits;
@@ -653,7 +655,7 @@ export class Allocator {
           live += spanLive * slotBytesOf[index]!;
           const leaves = entry & Span.Leaving;
           if (leaves !== 0) {
-            assert(spanLive > 0 && spanLive < spanSlotsOf[index]!, `span ${page} leaves for a reason`);
+            assert(spanLive > 0, `span ${page} has something to move`);
             leaving++;
           }
           for (let i = 0; i < length; i++)
@@ -661,10 +663,8 @@ export class Allocator {
               u32[map + page + i] === (Kind.Span | (index << 2) | (i << Span.BackShift) | leaves),
               `page ${page + i} is the span's`,
             );
-          if (spanLive < spanSlotsOf[index]!) {
-            const list = leaves === 0 ? index : LEAVING;
-            withRoom[list] = withRoom[list]! + 1;
-          }
+          const list = leaves === 0 ? index : LEAVING;
+          if (leaves !== 0 || spanLive < spanSlotsOf[index]!) withRoom[list] = withRoom[list]! + 1;
         } else if (kind === Kind.Large) live += length * Size.PageBytes;
         else {
           assert(!previousFree, `free runs at ${page} do not touch`);

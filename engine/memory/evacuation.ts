@@ -1,19 +1,29 @@
 // evacuation.ts: decides which spans of a shard leave, so that what is left in few slots of many spans comes to lie in
 // many slots of few.
 //
-// A first pass over the page map counts, class by class, the spans with room by how full they are. Of each class as many
-// may go as its free slots, but for a small share, are spans: what lives in those that go fits the free slots of the rest.
-// A second pass lets them leave, the emptiest first. What has changed between the passes only makes the choice worse.
+// A first pass over the page map counts the spans, class by class, by how full they are. Of each class as many may go as
+// its free slots, but for a small share, are spans: what lives in those that go fits the free slots of the rest. Of classes
+// with much that is loose (mover.ts) some more may go, full ones too: what lives there fits fewer bytes of other classes,
+// so memory grows by less than those take before it shrinks, and they are a few megabytes at a time. A second pass lets
+// them leave, the emptiest first. What has changed between the passes only makes the choice worse.
 // Both passes go in bounded steps, each a look at the page map's entry and the header of a span.
 // What the passes keep is this object's: nothing but the spans' own marks (allocator.ts) outlives it.
 // Off the data path. Neighbours: allocator.ts, engine/shard/defrag.ts.
 import { Alloc, type Allocator, Span } from "./allocator.ts";
-import { Size, slotBytesOf, spanPagesOf, spanSlotsOf } from "./size-classes.ts";
+import type { Mover } from "./mover.ts";
+import { Size, spanPagesOf, spanSlotsOf } from "./size-classes.ts";
 
-/** Steps of fullness that are told apart. */
-const LEVELS = 32;
+/** Steps of fullness that are told apart; the last is that of full spans. */
+const LEVELS = 33;
 /** Spans with room stay for this share of a class's live slots, as a shift: what comes next needs slots too. */
 const SPARE_SHIFT = 6;
+/** A class is loose when this share of what was seen of it is. */
+const LOOSE_SHARE = 1 / 16;
+/** Spans of loose classes leave up to this share of the bytes in use at a time, less where memory is nearly out, and this many
+ *  bytes at least. */
+const LOOSE_BATCH = 1 / 8;
+const FRUGAL_BATCH = 1 / 32;
+const LEAST_BATCH = 4 << 20;
 
 export class Evacuation {
   /** Spans with room of each class, level by level: how many there are, then how many of them are to leave. */
@@ -23,11 +33,13 @@ export class Evacuation {
   private segment = 0;
   private page = 0;
   private choosing = false;
-  /** Bytes of the spans that were let go, and of what lived in them. */
-  spanBytes = 0;
-  movingBytes = 0;
+  /** Memory is nearly out. */
+  frugal = false;
 
-  constructor(private readonly allocator: Allocator) {}
+  constructor(
+    private readonly allocator: Allocator,
+    private readonly mover: Mover,
+  ) {}
 
   /** Begins anew with the first pass. */
   begin(): void {
@@ -37,8 +49,6 @@ export class Evacuation {
     this.segment = 0;
     this.page = 0;
     this.choosing = false;
-    this.spanBytes = 0;
-    this.movingBytes = 0;
   }
 
   /** Looks at about `runs` spans and free runs. True when both passes are done. */
@@ -53,11 +63,21 @@ export class Evacuation {
 
   /** Turns counts of spans into how many are to leave. Whether any are. */
   private choose(): boolean {
-    const { spans, live, free } = this;
+    const { spans, live, free, mover, allocator } = this;
+    const share = this.frugal ? FRUGAL_BATCH : LOOSE_BATCH;
+    let batch = Math.max(LEAST_BATCH, allocator.committedBytes * share);
     let any = false;
     for (let index = 0; index < Size.ClassCount; index++) {
       const spare = live[index]! / (1 << SPARE_SHIFT);
       let going = Math.floor((free[index]! - spare) / spanSlotsOf[index]!);
+      if (batch > 0 && mover.loose[index]! > mover.seen[index]! * LOOSE_SHARE) {
+        const spanBytes = spanPagesOf[index]! * Size.PageBytes;
+        let count = 0;
+        for (let level = 0; level < LEVELS; level++) count += spans[index * LEVELS + level]!;
+        const more = Math.min(count, Math.ceil(batch / spanBytes));
+        batch -= more * spanBytes;
+        going = Math.max(going, more);
+      }
       for (let level = 0; level < LEVELS; level++) {
         const at = index * LEVELS + level;
         spans[at] = Math.max(0, Math.min(spans[at]!, going));
@@ -108,18 +128,14 @@ export class Evacuation {
   private look(segment: number, page: number, index: number, live: number): void {
     const { spans } = this;
     const slots = spanSlotsOf[index]!;
-    if (!this.choosing) this.live[index] = this.live[index]! + live;
-    if (live === slots) return;
-    const at = index * LEVELS + Math.floor((live * LEVELS) / slots);
+    const at = index * LEVELS + Math.floor((live * (LEVELS - 1)) / slots);
     if (!this.choosing) {
-      spans[at] = spans[at]! + 1;
+      this.live[index] = this.live[index]! + live;
       this.free[index] = this.free[index]! + slots - live;
-      return;
+      spans[at] = spans[at]! + 1;
+    } else if (spans[at]! > 0) {
+      spans[at] = spans[at]! - 1;
+      this.allocator.leave(segment, page);
     }
-    if (spans[at]! === 0) return;
-    spans[at] = spans[at]! - 1;
-    this.spanBytes += spanPagesOf[index]! * Size.PageBytes;
-    this.movingBytes += live * slotBytesOf[index]!;
-    this.allocator.leave(segment, page);
   }
 }

@@ -1,13 +1,17 @@
 // mover.ts: what moves blocks out of leaving spans, and how much of that a step may still do. One a shard; every structure
 // that holds handles has a `relocate` that takes it.
 //
-// A step is bounded by work, counted in about nanoseconds (Cost, measured on x86-64), and not by a clock, so that it is as
-// long wherever it runs. A walk through a large collection that ends early leaves where it was in `part`, `at`, `block` and
+// A step is bounded by work, counted in about nanoseconds (Cost, measured on x86-64), and not by a clock. A walk through a large collection that ends early leaves where it was in `part`, `at`, `block` and
 // `slot`, which mean something to the collection only and may be of another time: they are checked like a stranger's.
+//
+// What has become shorter than its slot by an eighth or more is loose. It moves to a slot that fits only when its span leaves:
+// moved one by one, values would leave holes in all of them, and memory would grow before it shrinks. So a walk counts, by
+// class, what is loose in spans that stay, and evacuation.ts lets some of these leave the next time.
 // Off the data path: runs between commands, under the lock, and allocates nothing in the JS sense.
 // Neighbours: allocator.ts; engine/index, engine/types and engine/shard/defrag.ts use it.
 import { type Allocator, Handle } from "./allocator.ts";
 import { copyBytes } from "./region.ts";
+import { classOf, Size, slotBytesOf } from "./size-classes.ts";
 
 /** About nanoseconds. */
 export const enum Cost {
@@ -36,7 +40,28 @@ export class Mover {
   block = 0;
   slot = 0;
 
+  /** By class: bytes that blocks which stayed could be shorter, and bytes of all blocks that were looked at, since `recount`. */
+  readonly loose = new Float64Array(Size.ClassCount);
+  readonly seen = new Float64Array(Size.ClassCount);
+
   constructor(readonly allocator: Allocator) {}
+
+  /** Begins to count anew what is loose. */
+  recount(): void {
+    this.loose.fill(0);
+    this.seen.fill(0);
+  }
+
+  /** Whether a block in a slot of `slot` bytes, of which it needs `bytes`, is to be moved. */
+  displaced(handle: number, slot: number, bytes: number): boolean {
+    if (slot <= Size.MaxSlotBytes) {
+      const index = classOf(slot);
+      this.seen[index] = this.seen[index]! + slot;
+      const tight = slotBytesOf[classOf(bytes)]!;
+      if (tight <= slot - (slot >> 3)) this.loose[index] = this.loose[index]! + slot - tight;
+    }
+    return this.leaving(handle);
+  }
 
   /** The next walk begins at the beginning. */
   rewind(): void {

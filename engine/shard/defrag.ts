@@ -3,8 +3,8 @@
 //
 // A round: choose which spans leave (engine/memory/evacuation.ts); walk the index, leaf by leaf, and move what lies in them:
 // the leaf itself, each key's record, each collection's pages (engine/types/pages.ts); once more if much was missed; let
-// what has not become empty stay. A cycle is a round, and another while spans are sparse: where many values have moved to
-// slots that fit, they have left others. Every handle is in one place, which the walk passes, so nothing is searched.
+// what has not become empty stay. Every handle is in one place, which the walk passes, so nothing is searched.
+// A cycle is a round, and more while spans are sparse or values loose: of these each round moves some.
 // A record is read on the way, for only it says whether it has pages and how long it is; that is done some at a time, so
 // that the processor fetches them together.
 //
@@ -21,7 +21,7 @@ import { type Allocator, Handle } from "../memory/allocator.ts";
 import { Evacuation } from "../memory/evacuation.ts";
 import { Cost, Mover } from "../memory/mover.ts";
 import { hasPages, recordBytesAt } from "../memory/record.ts";
-import { classOf, Size, slotBytesOf } from "../memory/size-classes.ts";
+import { Size } from "../memory/size-classes.ts";
 import { relocatePages } from "../types/pages.ts";
 import { Place } from "./place.ts";
 import type { Shard } from "./shard.ts";
@@ -40,9 +40,11 @@ const MISSED_SHARE = 1 / 32;
 /** What the choice may look at, and how many spans may be let stay, in place of a nanosecond of budget. */
 const LOOKS_PER_UNIT = 1 / 100;
 const WALKS = 2;
-const ROUNDS = 3;
-/** Another round begins when more than this share of what lives is in free slots. */
-const SPARSE_SHARE = 1 / 20;
+const ROUNDS = 40;
+/** After the first round, values of one leaf in so many are looked at for being loose. */
+const MEASURED = 4;
+/** Another round begins while one has brought memory down by this share. */
+const ROUND_GAIN = 1 / 256;
 
 export class Defrag {
   readonly mover: Mover;
@@ -50,7 +52,7 @@ export class Defrag {
   keysMoved = 0;
   keysStayed = 0;
   private phase = Phase.Rest;
-  private readonly evacuation: Evacuation;
+  readonly evacuation: Evacuation;
   private readonly allocator: Allocator;
   private readonly handles = new Uint32Array(TOGETHER);
   private readonly words = new Int32Array(TOGETHER);
@@ -59,16 +61,21 @@ export class Defrag {
   private chosen = 0;
   private walks = 0;
   private rounds = 0;
+  /** Bytes in use when the round began. */
+  private before = 0;
   // Where the walk is.
   private db = 0;
   private position = 0;
   private leaf = 0;
   private slot = 0;
+  /** Leaves of the walk so far, and whether values of this one are looked at for being loose. */
+  private leaves = 0;
+  private measuring = true;
 
   constructor(private readonly shard: Shard) {
     this.allocator = shard.allocator;
     this.mover = new Mover(shard.allocator);
-    this.evacuation = new Evacuation(shard.allocator);
+    this.evacuation = new Evacuation(shard.allocator, this.mover);
   }
 
   /** Bytes in pages but in no live slot, and bytes that values are thought to be shorter than their slots. */
@@ -91,6 +98,7 @@ export class Defrag {
   /** Begins a cycle, from the start if one is on. */
   begin(): void {
     this.rounds = 0;
+    this.mover.recount();
     this.beginRound();
   }
 
@@ -106,6 +114,7 @@ export class Defrag {
     this.phase = Phase.Choose;
     this.rounds++;
     this.walks = 0;
+    this.before = this.allocator.committedBytes;
   }
 
   /** Does about `budget` nanoseconds' work. False when the cycle is over. */
@@ -125,15 +134,17 @@ export class Defrag {
       else this.phase = Phase.Settle;
     } else if (this.phase === Phase.Settle) {
       if (!allocator.stay(looks)) return true;
-      const more = this.rounds < ROUNDS && (this.chosen > 0 || this.rounds === 1);
-      if (more && allocator.committedBytes > allocator.liveBytes * (1 + SPARSE_SHARE)) this.beginRound();
+      // The first walk has seen what is loose, and only the second round may do something about it.
+      const gained = allocator.committedBytes < this.before * (1 - ROUND_GAIN);
+      if (this.rounds < ROUNDS && (gained || this.rounds === 1)) this.beginRound();
       else this.phase = Phase.Rest;
     }
     return this.phase !== Phase.Rest;
   }
 
   private startWalk(): void {
-    if (this.walks === 0 && this.rounds === 1) this.allocator.takeLoosened();
+    this.allocator.takeLoosened();
+    this.mover.recount();
     this.walks++;
     this.phase = Phase.Walk;
     this.db = 0;
@@ -159,6 +170,7 @@ export class Defrag {
       if (this.leaf === 0) {
         if (position === 0) index.relocateDirectory(db, mover);
         index.relocateLeaf(db, position, mover);
+        this.measuring = this.rounds === 1 || this.leaves++ % MEASURED === 0;
       }
       const leaf = index.leafOn(db, position);
       if (leaf !== this.leaf) {
@@ -205,19 +217,20 @@ export class Defrag {
     return true;
   }
 
-  /** Moves a record if its span is leaving or its slot too large. */
+  /** Moves a record if its span is leaving. */
   private moveRecord(leaf: number, handle: number): void {
     const { mover, allocator, shard } = this;
+    if (!this.measuring && !mover.leaving(handle)) return;
     const region = allocator.regionOf(handle);
     const bytes = recordBytesAt(region, (handle & Handle.GranuleMask) << Handle.GranuleShift);
     const slot = allocator.slotBytes(handle);
-    if (slot > Size.MaxSlotBytes && bytes > Size.MaxSlotBytes) {
+    if (slot > Size.MaxSlotBytes) {
+      // A run of pages gives its last ones back where it lies.
       if (bytes <= slot - (slot >> 3)) allocator.shorten(handle, bytes);
       mover.stayed++;
       return;
     }
-    const loose = slotBytesOf[classOf(bytes)]! <= slot - (slot >> 3);
-    if (!loose && !mover.leaving(handle)) return;
+    if (!mover.displaced(handle, slot, bytes)) return;
     const created = mover.copyAnyway(handle, bytes);
     if (created === 0) return;
     shard.index.replaceAt(leaf, this.slot, created);

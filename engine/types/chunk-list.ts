@@ -20,7 +20,6 @@ import { type Allocator, Handle } from "../memory/allocator.ts";
 import { assert } from "../memory/assert.ts";
 import { Cost, type Mover } from "../memory/mover.ts";
 import { copyBytes, equalBytes, need, Region } from "../memory/region.ts";
-import { classOf, Size, slotBytesOf } from "../memory/size-classes.ts";
 import type { Holder } from "./holder.ts";
 import { parseInteger } from "./integer.ts";
 import { limits } from "./limits.ts";
@@ -712,8 +711,8 @@ export class ChunkList {
     return true;
   }
 
-  /** Goes on with a walk that moves chunks out of leaving spans, and those that have become loose to slots that fit. True at
-   *  its end; false when the step is over. */
+  /** Goes on with a walk that moves chunks out of leaving spans, those that have become loose to slots that fit. True at its
+   *  end; false when the step is over. */
   relocate(mover: Mover): boolean {
     if (mover.at === 0) {
       mover.at = 1;
@@ -729,9 +728,7 @@ export class ChunkList {
       const slot = this.allocator.slotBytes(handle);
       // The chunks at both ends keep the room they grow into.
       const inner = next !== 0 && this.field(handle, ChunkAt.Previous) !== 0;
-      const tight = bytes > Size.MaxSlotBytes ? slot : slotBytesOf[classOf(bytes)]!;
-      const loose = inner && tight <= slot - (slot >> 3);
-      if (loose || mover.leaving(handle)) {
+      if (mover.displaced(handle, slot, inner ? bytes : slot)) {
         const created = mover.copyAnyway(handle, inner ? bytes : slot);
         if (created !== 0) this.replaced(handle, created);
       }

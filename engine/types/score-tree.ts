@@ -1124,7 +1124,7 @@ export class ScoreTree {
 
   // Relocating
 
-  /** Goes on with a walk that moves nodes out of leaving spans, and leaves that have become loose to a size that fits. True at
+  /** Goes on with a walk that moves nodes out of leaving spans, leaves that have become loose to a size that fits. True at
    *  its end; false when the step is over. The mover's `at` is a rank, and `slot` an entry of leaf `block`. */
   relocate(mover: Mover): boolean {
     this.valid = false;
@@ -1197,10 +1197,10 @@ export class ScoreTree {
     const leaf = byteOf(this.leaf);
     mover.budget -= Cost.Touch;
     const size = view.getUint16(leaf + Leaf.Size, true);
-    const tight = leafSizeFor(usedBytes(view, leaf));
-    const loose = tight <= size - (size >> 2);
-    if (!loose && !mover.leaving(this.leaf)) return;
-    if (this.resizeLeaf(loose ? tight : size)) mover.count(loose ? tight : size);
+    let tight = leafSizeFor(usedBytes(view, leaf));
+    if (tight > size - (size >> 2)) tight = size;
+    if (!mover.displaced(this.leaf, this.allocator.slotBytes(this.leaf), tight)) return;
+    if (this.resizeLeaf(tight)) mover.count(tight);
   }
 
   // The whole tree

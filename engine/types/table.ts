@@ -1088,8 +1088,8 @@ export class Table {
 
   // The whole
 
-  /** Goes on with a walk that moves blocks out of leaving spans, and packs leaves that have become loose. True at its end;
-   *  false when the step is over. The mover's `at` is a hash, from 0 to 2^32, and `slot` one of leaf `block`. */
+  /** Goes on with a walk that moves blocks out of leaving spans, and packs leaves there that have become loose. True at its
+   *  end; false when the step is over. The mover's `at` is a hash, from 0 to 2^32, and `slot` one of leaf `block`. */
   relocate(mover: Mover): boolean {
     const old = this.word(RootAt.Directory);
     if (old === 0) return true;
@@ -1145,12 +1145,14 @@ export class Table {
     mover.budget -= Cost.Touch;
     const capacity = leaf.view.getUint16(leafAt + Leaf.Capacity, true);
     const used = this.usedBytes(capacity);
-    const tight = rung(used + (used >> 3));
-    if (tight <= capacity - (capacity >> 2)) {
+    let tight = rung(used + (used >> 3));
+    if (tight > capacity - (capacity >> 2)) tight = capacity;
+    if (!mover.displaced(leafHandle, this.allocator.slotBytes(leafHandle), tight)) return;
+    if (tight < capacity) {
       if (this.rebuild(tight)) mover.count(tight * 4); // an element at a time
       return;
     }
-    const created = mover.copy(leafHandle, capacity);
+    const created = mover.copyAnyway(leafHandle, capacity);
     if (created === 0) return;
     this.point(this.prefixOf(this.high, depth), depth, created);
     this.allocator.free(leafHandle);

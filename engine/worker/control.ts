@@ -87,7 +87,7 @@ export const enum Figure {
   /** The statistics epoch that the counters of this page belong to. */
   Epoch = 18,
   /** Of moving values together: blocks moved and looked at, keys moved and looked at, percent of a core, ms of all cycles and
-   *  of the one that is on. */
+   *  of the one that is on, and of the longest step. */
   DefragHits = 20,
   DefragMisses = 21,
   DefragKeyHits = 22,
@@ -95,6 +95,7 @@ export const enum Figure {
   DefragPercent = 24,
   DefragMs = 25,
   DefragCurrentMs = 26,
+  DefragLongestMs = 27,
   /** Three a row of the table: calls, failed, rejected. */
   Calls = 32,
 }
@@ -280,6 +281,14 @@ export class Control {
     for (let worker = 0; worker < this.plan.workers; worker++)
       sum += this.region.f64[this.pageOf(worker) + figure]!;
     return sum;
+  }
+
+  /** The greatest of all workers' figures. */
+  most(figure: number): number {
+    let most = Number.NEGATIVE_INFINITY;
+    for (let worker = 0; worker < this.plan.workers; worker++)
+      most = Math.max(most, this.region.f64[this.pageOf(worker) + figure]!);
+    return most;
   }
 
   /** A counter summed over the workers that have begun anew since CONFIG RESETSTAT; the others' are of before. */

@@ -5,21 +5,26 @@
 // when it is more than active-defrag-threshold-lower percent of what lives there, once a second the shard with most of it,
 // one at a time. Shards that grow fast are left alone: they fill their own holes. After a cycle that gave little back the
 // shard waits, each time longer, unless as much waste again has come since.
-// Pace: a step takes some 0.15 ms, so one each so many milliseconds is a share of a core: active-defrag-cycle-min percent at
-// the lower threshold, -max at the upper one, and -max while few commands come or memory is nearly full. Waste up to
-// active-defrag-ignore-bytes is worked on at the least pace otherwise. Giving pages back goes at a step a millisecond.
+// Steps: each may take STEP_MS. What a unit of a step's budget takes on this machine is measured and remembered, so that
+// the first steps, which the compiler has not seen yet, are short, and the later ones as long as they should be.
+// Pace: steps follow each other so that they take a share of a core: active-defrag-cycle-min percent at the lower threshold,
+// -max at the upper one, and -max while few commands come or memory is nearly full. Waste up to active-defrag-ignore-bytes is
+// worked on at the least pace otherwise. There is one step a millisecond at most. Giving pages back goes at that pace.
 // Steps come between turns, so a command waits for one at most, and shards are unlocked between two.
 // Off the data path. Neighbours: worker.ts owns one and asks when the next step is due.
 import type { Settings } from "../config/settings.ts";
 import type { Shard } from "../shard/shard.ts";
 import { Figure } from "./control.ts";
 
-/** Nanoseconds, about, that a step may take, and that the first ones may: the compiler has not seen them yet. */
-const STEP_BUDGET = 80_000;
-const RAMP_STEPS = 16;
-const RAMP_SHIFTS = 4;
-/** Percent of a core that a step each millisecond takes, about. */
-const STEP_PERCENT = 20;
+const STEP_MS = 0.2;
+/** Milliseconds that a unit of budget, meant as a nanosecond, is taken to need at first; how fast that follows what is
+ *  measured, and by how much one measurement may lie above: beyond, something else had the core. */
+const FIRST_RATE = 2e-5;
+const RATE_WEIGHT = 1 / 8;
+const RATE_JUMP = 3;
+/** Least and most budget of a step. */
+const LEAST_BUDGET = 5_000;
+const MOST_BUDGET = 400_000;
 /** Commands a millisecond of a worker that has time to spare. */
 const FEW_COMMANDS = 10;
 /** A cycle at this pace has a step each turn. */
@@ -62,7 +67,9 @@ export class Defragmenter {
   /** Shards of which a whole cycle was asked for, one by one, others' too. */
   private readonly asked: Watch[] = [];
   private asking = false;
-  private steps = 0;
+  private rate = FIRST_RATE;
+  /** How long the longest step took, ms. */
+  private longestMs = 0;
   /** The last step gave pages back. */
   private giving = false;
   /** When the last step was made, and how many commands this worker had run then. */
@@ -112,11 +119,13 @@ export class Defragmenter {
     f64[page + Figure.DefragPercent] = this.percent;
     f64[page + Figure.DefragMs] = this.totalMs + currentMs;
     f64[page + Figure.DefragCurrentMs] = currentMs;
+    f64[page + Figure.DefragLongestMs] = this.longestMs;
   }
 
   resetFigures(): void {
     for (const { defrag } of this.shards) defrag.resetFigures();
     this.totalMs = 0;
+    this.longestMs = 0;
   }
 
   /** Asks for a cycle in every shard, whatever its waste, with a step each turn. */
@@ -155,6 +164,7 @@ export class Defragmenter {
       if (worst !== null && this.enabled) this.begin(worst, nowMs, false);
     } else if (!this.asking) {
       this.pace = this.paceFor(current, full);
+      current.shard.defrag.evacuation.frugal = full;
       if (!this.enabled) current.shard.defrag.finish();
     }
   }
@@ -224,16 +234,19 @@ export class Defragmenter {
   }
 
   private move({ shard }: Watch, nowMs: number, idle: boolean): void {
-    const shift = Math.max(0, RAMP_SHIFTS - Math.floor(this.steps++ / RAMP_STEPS));
+    const budget = Math.min(MOST_BUDGET, Math.max(LEAST_BUDGET, STEP_MS / this.rate));
     shard.lock();
-    const more = shard.defrag.step(STEP_BUDGET >> shift);
+    const begun = performance.now();
+    const more = shard.defrag.step(budget);
+    const took = performance.now() - begun;
     shard.unlock();
+    this.longestMs = Math.max(this.longestMs, took);
     if (!more) {
       this.end(nowMs);
       this.next(nowMs);
-    }
+    } else this.rate += (Math.min(took / budget, this.rate * RATE_JUMP) - this.rate) * RATE_WEIGHT;
     const percent = Math.max(1, this.pace, idle ? this.most : 0);
     if (this.current !== null) this.percent = percent;
-    this.nextMs = nowMs + (percent > 2 * STEP_PERCENT ? 0 : Math.max(1, Math.round(STEP_PERCENT / percent)));
+    this.nextMs = nowMs + (percent >= FULL_PACE ? 0 : (STEP_MS * 100) / percent);
   }
 }

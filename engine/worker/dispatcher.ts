@@ -17,7 +17,7 @@ import {
 import { Parsed, RequestParser } from "../../protocol/request-parser.ts";
 import type { Call } from "../commands/call.ts";
 import { Mode, ReplyMode, Suspended } from "../commands/session.ts";
-import { LookAhead } from "../index/key-index.ts";
+import { KeyIndex, LookAhead } from "../index/key-index.ts";
 import { hashBytes, hashHigh, hashLow } from "../memory/hash.ts";
 import type { Region } from "../memory/region.ts";
 import { Attention } from "../shard/events.ts";
@@ -91,7 +91,7 @@ export class Dispatcher {
   private readonly ahead = Array.from({ length: AHEAD }, () => new RequestParser());
   private readonly batch: RequestParser[];
   private readonly entries: (Entry | null)[] = new Array<Entry | null>(AHEAD).fill(null);
-  private readonly keys = new LookAhead(AHEAD);
+  private readonly keys: LookAhead;
   /** Keeps the compiler from dropping reads whose only use is to have been made. */
   touched = 0;
   /** Text of the protocol error that ended the connection, or "". */
@@ -106,6 +106,7 @@ export class Dispatcher {
   ) {
     this.calls = new Float64Array(rows * 3);
     this.alone = keyspace.shards.length === 1;
+    this.keys = new LookAhead(AHEAD, call.input);
     this.words = host.words;
     this.locks = host.locks;
     this.waiters = host.waiters;
@@ -209,8 +210,7 @@ export class Dispatcher {
     const { highs, lows, handles } = keys;
     const { shards } = keyspace;
     const { u8 } = call.input;
-    const { db } = call.session;
-    keys.db = db;
+    keys.db = call.session.db;
     let touched = 0;
     for (let i = 0; i < count; i++) {
       const { start, length, argc } = batch[i]!;
@@ -225,13 +225,13 @@ export class Dispatcher {
     try {
       if (this.alone) {
         const shard = shards[0]!;
-        touched = shard.index.touchBuckets(db, highs, lows, 0, count);
-        shard.index.guess(db, keys, 0, count);
+        touched = shard.index.touchBuckets(keys, 0, count);
+        KeyIndex.guess(keys, count);
         touched ^= shard.touchRecords(handles, 0, count);
       } else {
         for (let i = 0; i < count; i++)
-          touched ^= keyspace.shardOf(lows[i]!).index.touchBuckets(db, highs, lows, i, i + 1);
-        for (let i = 0; i < count; i++) keyspace.shardOf(lows[i]!).index.guess(db, keys, i, i + 1);
+          touched ^= keyspace.shardOf(lows[i]!).index.touchBuckets(keys, i, i + 1);
+        KeyIndex.guess(keys, count);
         for (let i = 0; i < count; i++) touched ^= keyspace.shardOf(lows[i]!).touchRecords(handles, i, i + 1);
       }
     } catch {

@@ -137,6 +137,7 @@ export class ServerView implements Server {
       defragPercent: control.sum(Figure.DefragPercent),
       defragMs: control.sumCounter(Figure.DefragMs),
       defragCurrentMs: control.sum(Figure.DefragCurrentMs),
+      defragLongestMs: control.most(Figure.DefragLongestMs),
     };
   }
 

@@ -313,6 +313,7 @@ async function watch(server: Server, scenario: Scenario): Promise<string[]> {
     quiet,
     spent.toFixed(1),
     fields.get("active_defrag_hits") ?? "",
+    fields.get("defrag_longest_step_ms") ?? "",
   ];
 }
 
@@ -397,6 +398,7 @@ console.log(
       "later",
       "CPU s",
       "moved",
+      "longest step, ms",
     ],
     rows,
   ),

@@ -5,6 +5,7 @@ import { allCommands } from "../../engine/commands/index.ts";
 import { Allocator } from "../../engine/memory/allocator.ts";
 import { Evacuation } from "../../engine/memory/evacuation.ts";
 import { Key } from "../../engine/memory/key.ts";
+import { Mover } from "../../engine/memory/mover.ts";
 import { Type } from "../../engine/memory/record.ts";
 import { need, Region } from "../../engine/memory/region.ts";
 import { Segments } from "../../engine/memory/segments.ts";
@@ -61,7 +62,7 @@ test("allocator: spans leave and stay, free runs are given back and large ones m
   const next = random("defrag allocator");
   const segments = Segments.create(4 << 20);
   const allocator = new Allocator(segments, true);
-  const evacuation = new Evacuation(allocator);
+  const evacuation = new Evacuation(allocator, new Mover(allocator));
   const live = new Map<number, { bytes: number; stamp: number }>();
   const handles: number[] = [];
   const at = (handle: number) => (handle & 0x07ffffff) * 2;
@@ -152,7 +153,7 @@ test("allocator: what leaves is taken back when there is no other memory", () =>
     handles.push(handle);
   const kept = handles.filter((_, i) => i % 10 === 0);
   for (const [i, handle] of handles.entries()) if (i % 10 !== 0) allocator.free(handle);
-  const evacuation = new Evacuation(allocator);
+  const evacuation = new Evacuation(allocator, new Mover(allocator));
   evacuation.begin();
   while (!evacuation.step(100));
   expect(allocator.leavingSpans).toBeGreaterThan(100);
