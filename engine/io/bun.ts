@@ -22,7 +22,7 @@ export interface BunAddress {
 }
 
 /** How often at least a worker that nobody speaks to looks at what the others ordered. */
-const TURN_MS = 50;
+const TURN_MS = 100;
 
 const CHUNK_BYTES = 1 << 20;
 

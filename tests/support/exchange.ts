@@ -31,6 +31,16 @@ class Heard extends Pushes {
   override push(client: Client, region: Region, start: number, bytes: number): void {
     this.hear(client, Buffer.from(region.u8.slice(start, start + bytes)).toString("latin1"));
   }
+
+  override pushAll(
+    client: Client,
+    region: Region,
+    starts: Int32Array,
+    lengths: Int32Array,
+    count: number,
+  ): void {
+    for (let i = 0; i < count; i++) this.push(client, region, starts[i]!, lengths[i]!);
+  }
 }
 
 export class Desk {
@@ -70,10 +80,12 @@ export class Desk {
   drain(): number {
     const { mail } = this;
     let taken = 0;
-    for (; mail.take(); taken++) {
+    for (;;) {
+      if (mail.atEnd && this.exchange.holds) this.exchange.settle();
+      if (!mail.take()) break;
       if (mail.kind !== Message.Published) throw new Error(`message of kind ${mail.kind}`);
       this.exchange.deliver(mail.a, mail.b, mail.region, mail.start, mail.bytes);
-      this.exchange.settle();
+      taken++;
     }
     if (mail.takeLost() > 0) throw new Error("messages were lost");
     return taken;
