@@ -43,6 +43,8 @@ const keyNamed = (name: Answer | undefined): number => Number(String(name).slice
 /** An element, and when it was pushed: within these moments. */
 interface Push {
   readonly key: number;
+  /** The keys that its transaction pushed to. */
+  readonly together: readonly number[];
   readonly sent: number;
   answered: number;
   takers: number;
@@ -192,9 +194,10 @@ class Scene {
     );
   }
 
-  private element(key: number): string {
+  private element(key: number, together: readonly number[]): string {
     const element = `e${++this.elements}`;
-    this.pushes.set(element, { key, sent: ++this.moment, answered: Number.POSITIVE_INFINITY, takers: 0 });
+    const sent = ++this.moment;
+    this.pushes.set(element, { key, together, sent, answered: Number.POSITIVE_INFINITY, takers: 0 });
     return element;
   }
 
@@ -206,7 +209,7 @@ class Scene {
   /** Pushes to keys that have one pusher, in one of several ways, and takes the time. */
   async push(pusher: number, keys: readonly number[]): Promise<void> {
     const client = this.pushers[pusher]!;
-    const elements = keys.map((key) => this.element(key));
+    const elements = keys.map((key) => this.element(key, keys));
     const adding = keys.map((key, i) => this.adding(key, elements[i]!));
     let commands: Words[] = adding;
     if (keys.length > 1) commands = [["MULTI"], ...adding, ["EXEC"]];
@@ -270,7 +273,8 @@ class Scene {
           );
   }
 
-  /** Who waited longer for a key was served by it, or by another, before. */
+  /** Who waited longer for a key was served by it, or by another, before: but that who is served for one key of a transaction
+   *  is given the first of its own keys that has something, which may be another one of that transaction. */
   checkOrder(): void {
     const byKey = new Map<number, Waiter[]>();
     for (const waiter of this.waiters)
@@ -278,6 +282,7 @@ class Scene {
     for (const waiter of this.waiters) {
       const { given } = waiter;
       if (given === null) continue;
+      if (given.together.some((key) => key !== given.key && waiter.keys.includes(key))) continue;
       for (const other of byKey.get(given.key)!) {
         if (other.generation >= waiter.generation || other.end === End.Released || other.end === End.Killed)
           continue;
