@@ -108,6 +108,13 @@ describe("bench: a whole server and collections", () => {
     expect(rows).toHaveLength(1 + 2 * 10 + 2 * 4);
   });
 
+  test("defrag.ts: a scenario of strings and one of a table, and the steps alone", async () => {
+    const rows = await run("defrag.ts", "--quick", "--only", "deleted 70,one", "--io", "epoll");
+    expect(rows).toEqual(["scenario, MiB", "deleted 70 %", "one large set"]);
+    const steps = ["first cycle", "giving pages back", "second cycle", "giving pages back"];
+    expect(await run("defrag.ts", "--quick", "--steps")).toEqual(["steps of", ...steps]);
+  });
+
   test("heap.ts --collections: the marks", async () => {
     const rows = await run("heap.ts", "--collections", "--elements", "40000", "--io", "epoll");
     expect(rows).toEqual(["stored", "started", "warm, empty", "40000 elements", "emptied"]);
