@@ -90,6 +90,8 @@ export const Errors = {
   lcsMemory: "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
   expireFlags: "ERR NX and XX, GT or LT options at the same time are not compatible",
   expireGtLt: "ERR GT and LT options at the same time are not compatible",
+  noIdleTime:
+    "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
   noFrequency:
     "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
   authWithoutPassword:

@@ -41,6 +41,7 @@ const reserved: Readonly<Record<string, readonly string[]>> = {
 /** Where chance and time come in. Everywhere else they are arguments: the clock of a turn, a function that draws. */
 const impure: Readonly<Record<string, readonly string[]>> = {
   "Math.random": [
+    "engine/shard/shard.ts",
     "engine/commands/keyspace.ts", // RANDOMKEY
     "engine/commands/hyperloglog.ts", // PFSELFTEST
     "engine/commands/sorted-sets.ts", // ZRANDMEMBER

@@ -64,14 +64,14 @@ export class Call {
 
   /** Finds argument `i` at a place for a command that writes. False when it is absent. */
   findPlace(i: number, place: Place): boolean {
-    return place.find(this.locate(i), this.session.db, this.key);
+    place.find(this.locate(i), this.session.db, this.key);
+    return this.touched(place.handle) !== 0;
   }
 
   /** The same for a command that reads: counted as a hit or a miss; of a string, until the next is read. */
   findPlaceRead(i: number, place: Place): boolean {
-    const found = place.read(this.locate(i), this.session.db, this.key);
-    this.counted(place.handle);
-    return found;
+    place.read(this.locate(i), this.session.db, this.key);
+    return this.touched(this.counted(place.handle)) !== 0;
   }
 
   /** Finds argument `i`, which must hold a `type`, at a place for a command that writes: 1 when it does, 0 when it is
@@ -149,10 +149,10 @@ export class Call {
 
   /** Locates argument `i` and finds its live record in the session's database: a handle (shard cursor set), or 0. */
   find(i: number): number {
-    return this.locate(i).find(this.session.db, this.key);
+    return this.touched(this.locate(i).find(this.session.db, this.key));
   }
 
-  /** The same for a command that does not want a string's value (Shard.look). */
+  /** The same for a command that does not want a string's value (Shard.look), nor asks for the key by that. */
   look(i: number): number {
     return this.locate(i).look(this.session.db, this.key);
   }
@@ -160,7 +160,7 @@ export class Call {
   /** `find` for a command that reads: counted as a hit or a miss. The record is read before the next is looked for, and
    *  nothing is done with it (Shard.read). */
   findRead(i: number): number {
-    return this.counted(this.locate(i).read(this.session.db, this.key));
+    return this.touched(this.counted(this.locate(i).read(this.session.db, this.key)));
   }
 
   /** The same for one that holds several records at a time, or changes them after all. */
@@ -168,9 +168,20 @@ export class Call {
     return this.counted(this.find(i));
   }
 
-  /** The same for one that does not want a string's value. */
+  /** The same for one that does not want a string's value, nor asks for the key by that. */
   lookRead(i: number): number {
     return this.counted(this.look(i));
+  }
+
+  /** The same for one that asks for the key. `always`: also of a client that is not to touch keys. */
+  touchRead(i: number, always = false): number {
+    return this.touched(this.lookRead(i), always);
+  }
+
+  /** What was found last was asked for: eviction hears of it. */
+  private touched(handle: number, always = false): number {
+    if (handle !== 0 && (always || !this.session.noTouch)) this.shard.touch(this.session.db, this.key);
+    return handle;
   }
 
   private counted(handle: number): number {

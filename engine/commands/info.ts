@@ -198,7 +198,11 @@ function statsFields({ server, keyspace, hub }: Call): Field[] {
   const { pubsub } = hub;
   const totals = server.totals();
   let expired = 0;
-  for (const shard of keyspace.shards) expired += shard.expiredKeys;
+  let evicted = 0;
+  for (const shard of keyspace.shards) {
+    expired += shard.expiredKeys;
+    evicted += shard.evictedKeys;
+  }
   return [
     ["total_connections_received", totals.connectionsReceived],
     ["total_commands_processed", totals.commands],
@@ -213,7 +217,7 @@ function statsFields({ server, keyspace, hub }: Call): Field[] {
     ["sync_partial_err", 0],
     ["expired_keys", expired],
     ["expired_stale_perc", "0.00"],
-    ["evicted_keys", 0],
+    ["evicted_keys", evicted],
     ["evicted_clients", 0],
     ["keyspace_hits", totals.hits],
     ["keyspace_misses", totals.misses],

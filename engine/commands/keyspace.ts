@@ -36,10 +36,17 @@ function del(call: Call): void {
   call.reply.integer(deleted);
 }
 
-/** EXISTS key [key ...] and TOUCH key [key ...] */
+/** EXISTS key [key ...] */
 function exists(call: Call): void {
   let found = 0;
   for (let i = 1; i < call.argc; i++) if (call.lookRead(i) !== 0) found++;
+  call.reply.integer(found);
+}
+
+/** TOUCH key [key ...] */
+function touch(call: Call): void {
+  let found = 0;
+  for (let i = 1; i < call.argc; i++) if (call.touchRead(i, true) !== 0) found++;
   call.reply.integer(found);
 }
 
@@ -122,7 +129,7 @@ function copy(call: Call): void {
     } else return reply.error(Errors.syntax);
   }
   if (db === session.db && sameKey(call)) return reply.error(Errors.sameObject);
-  if (call.lookRead(1) === 0) return reply.integer(0);
+  if (call.touchRead(1) === 0) return reply.integer(0);
   const there = call.locate(2).look(db, call.key) !== 0;
   if (there && !replace) return reply.integer(0);
   const handle = call.look(1);
@@ -355,16 +362,23 @@ function objectRefcount(call: Call): void {
   call.reply.integer(1);
 }
 
-/** OBJECT IDLETIME key: 0 until records keep the time of their last access. */
+/** Whether keys go by how often they are asked for. */
+function byFrequency(call: Call): boolean {
+  return call.server.setting("maxmemory-policy")!.endsWith("lfu");
+}
+
+/** OBJECT IDLETIME key: at least as long it was not asked for. */
 function objectIdletime(call: Call): void {
   if (!findObject(call)) return call.reply.nil();
-  call.reply.integer(0);
+  if (byFrequency(call)) return call.reply.error(Errors.noIdleTime);
+  call.reply.integer(Math.floor(call.shard.eviction.idleMs / 1000));
 }
 
 /** OBJECT FREQ key */
 function objectFreq(call: Call): void {
   if (!findObject(call)) return call.reply.nil();
-  call.reply.error(Errors.noFrequency);
+  if (!byFrequency(call)) return call.reply.error(Errors.noFrequency);
+  call.reply.integer(call.shard.eviction.frequency);
 }
 
 const objectHelp = [
@@ -476,7 +490,7 @@ export const keyspaceCommands: readonly Row[] = [
     complexity: "O(N) where N is the number of keys given.",
     summary: "Marks keys as just used and returns how many exist.",
     syntax: "key [key ...]",
-    handler: exists,
+    handler: touch,
   },
   {
     ...keyed,

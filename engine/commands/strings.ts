@@ -140,7 +140,7 @@ function get(call: Call): void {
 /** STRLEN key */
 function strlen(call: Call): void {
   const { reply } = call;
-  if (call.lookRead(1) === 0) return reply.integer(0);
+  if (call.touchRead(1) === 0) return reply.integer(0);
   if (call.shard.type() !== Type.String) return reply.error(Errors.wrongType);
   reply.integer(call.shard.stringBytes());
 }

@@ -152,6 +152,7 @@ export class Defrag {
     this.leaf = 0;
     this.slot = 0;
     this.mover.rewind();
+    this.shard.eviction.relocate(this.mover);
   }
 
   /** Goes on with the walk. True at its end. */

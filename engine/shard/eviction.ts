@@ -69,8 +69,7 @@ export const evictionRules = {
 export interface EvictionPolicy {
   /** A key was found (`find`, not yet followed by anything else of the index). Without the lock (`exclusive` false) too. */
   hit(db: number, key: Key, exclusive: boolean): void;
-  /** A key was put into the index (`insert`, not yet followed by anything else of it), or has got its first deadline. What
-   *  the index found is kept. */
+  /** A key was put into the index (`insert`, not yet followed by anything else of it). What the index found is kept. */
   inserted(db: number, key: Key): void;
   /** Handle of the record to remove, its key in `victimKey` and `victimDb`; 0 when nothing may go. */
   victim(): number;
@@ -223,6 +222,8 @@ export class Eviction implements EvictionPolicy, StateKeeper {
   readonly victimKey: Key;
   victimDb = 0;
   private rule: EvictionRule = evictionRules.noeviction;
+  /** Whether requests count: states are kept by who evicts by them. */
+  private adaptive = false;
   private readonly word: number;
   /** The block as it was last opened. */
   private block = 0;
@@ -260,6 +261,7 @@ export class Eviction implements EvictionPolicy, StateKeeper {
   /** What may go, and by which rule. Keys are followed from `follow` on. */
   configure(rule: EvictionRule): void {
     this.rule = rule;
+    this.adaptive = rule.core === "adaptive";
   }
 
   /** Begins to follow keys, or goes on with another capacity: about how many keys there will be when memory is full. Once
@@ -477,7 +479,7 @@ export class Eviction implements EvictionPolicy, StateKeeper {
   // What happens to keys
 
   hit(db: number, key: Key, exclusive: boolean): void {
-    if (!this.open()) return;
+    if (!this.adaptive || !this.open()) return;
     this.accesses++;
     const { index } = this;
     const at = index.foundStateAt;
@@ -528,9 +530,18 @@ export class Eviction implements EvictionPolicy, StateKeeper {
     f64[f + F.Quota] = Math.max(1, LEAST_QUOTA * capacity, Math.min(most, f64[f + F.Quota]! + weight));
   }
 
+  /** How many hits were seen without the lock and not counted yet. */
+  get unsettled(): number {
+    return this.pending;
+  }
+
   /** Counts the hits seen without the lock. What the index found is another then. */
-  private settle(): void {
+  settle(): void {
     const { index, noted } = this;
+    if (!this.open()) {
+      this.pending = 0;
+      return;
+    }
     for (let n = 0; n < this.pending; n++) {
       const entry = n << 2;
       if (!index.findRecord(noted[entry]!, noted[entry + 1]!, noted[entry + 2]!, noted[entry + 3]! >>> 0))
@@ -543,8 +554,13 @@ export class Eviction implements EvictionPolicy, StateKeeper {
     this.pending = 0;
   }
 
+  /** A key has got its first deadline, and is what the index has found: it may go now where only such keys may. */
+  deadlineGiven(db: number, key: Key): void {
+    if (this.rule.volatile && this.index.foundState <= 0) this.inserted(db, key);
+  }
+
   inserted(db: number, key: Key): void {
-    if (!this.open()) return;
+    if (!this.adaptive || !this.open()) return;
     const { index } = this;
     const { f64, i32 } = this.region;
     const { f, i } = this;

@@ -52,6 +52,7 @@ import { clonePages, freePages, pageBytes } from "../types/pages.ts";
 import type { Clock } from "./clock.ts";
 import { Defrag } from "./defrag.ts";
 import { Attention, Event, type EventSink } from "./events.ts";
+import { Eviction } from "./eviction.ts";
 import { Place } from "./place.ts";
 import { Access, samples } from "./samples.ts";
 
@@ -70,6 +71,7 @@ const enum Field {
   Attention = 710,
   /** Clients blocked in a move whose source is here and whose destination is in another shard. */
   Movers = 711,
+  Evicted = 712,
 }
 assert(Field.Expired === Super.Shard + DATABASES * Root.Words + 1, "the shard's fields follow its roots");
 
@@ -92,6 +94,8 @@ export class Shard {
   readonly allocator: Allocator;
   readonly index: KeyIndex;
   readonly defrag: Defrag;
+  /** Which key goes when memory is full. Follows keys once it is told to. */
+  readonly eviction: Eviction;
   /** Who watches, tracks or waits for a key; Attention.Names is set while somebody does. */
   readonly register: Register;
   private readonly superblock: Region;
@@ -127,6 +131,7 @@ export class Shard {
     /** This thread's, for all its shards. */
     readonly codec = new Codec(Dictionaries.create(1)),
     number = 0,
+    chance: () => number = Math.random,
   ) {
     this.superblock = segments.at(0);
     this.figures = codec.dictionaries.region.f64;
@@ -140,6 +145,7 @@ export class Shard {
     this.place = new Place(this);
     this.source = new Place(this);
     this.defrag = new Defrag(this);
+    this.eviction = new Eviction(this.allocator, this.superblock, this.index, clock, chance);
   }
 
   // Lock
@@ -232,6 +238,11 @@ export class Shard {
     return 0;
   }
 
+  /** The key that was just found was asked for: it stays longer when memory is full. */
+  touch(db: number, key: Key): void {
+    this.eviction.hit(db, key, this.exclusive);
+  }
+
   /** Reads a word of each of the first two cache lines of every record in `handles` [from, to) (KeyIndex.guess). */
   touchRecords(handles: Int32Array, from: number, to: number): number {
     let touched = 0;
@@ -309,8 +320,14 @@ export class Shard {
     return this.superblock.i32[Field.Expired]!;
   }
 
-  clearExpiredKeys(): void {
+  get evictedKeys(): number {
+    return this.superblock.i32[Field.Evicted]!;
+  }
+
+  /** Begins to count expired and evicted keys anew. */
+  clearCounts(): void {
     this.superblock.i32[Field.Expired] = 0;
+    this.superblock.i32[Field.Evicted] = 0;
   }
 
   // Writing
@@ -423,7 +440,10 @@ export class Shard {
     this.index.find(db, key);
     this.index.replaceFound(created);
     this.index.addDeadlines(db, deadlineMs !== 0 ? 1 : -1);
-    if (deadlineMs !== 0) this.index.noteDeadline(deadlineMs);
+    if (deadlineMs !== 0) {
+      this.index.noteDeadline(deadlineMs);
+      this.eviction.deadlineGiven(db, key);
+    }
     this.allocator.free(handle);
     return true;
   }
@@ -441,6 +461,17 @@ export class Shard {
     assert(handle !== 0, "the key is there");
     this.open(handle);
     this.removeFound(db, handle);
+  }
+
+  /** Removes the key that memory is best freed of, and tells of it. False when none may go. */
+  evict(): boolean {
+    const { eviction } = this;
+    if (eviction.victim() === 0) return false;
+    const { victimDb, victimKey } = eviction;
+    this.superblock.i32[Field.Evicted] = this.superblock.i32[Field.Evicted]! + 1;
+    this.notify(Event.Evicted, victimDb, victimKey); // its key lies in the record that goes
+    this.removeHandle(victimDb, victimKey);
+    return true;
   }
 
   /** Removes a live key. False when there is none. */
@@ -537,6 +568,7 @@ export class Shard {
     if ((key.high & 0xffff) < samples.below) this.noteFound(Access.Write, db, key, created);
     if (there === 0) {
       if (!this.index.insert(db, key, created)) return false;
+      this.eviction.inserted(db, key);
       this.notify(Event.New, db, key);
       return true;
     }
@@ -775,6 +807,7 @@ export class Shard {
         if (total < before) allocator.loosen(before - total);
         if (had !== (deadlineMs !== 0)) index.addDeadlines(db, had ? -1 : 1);
         if (deadlineMs !== 0) index.noteDeadline(deadlineMs);
+        this.overwritten(db, key, !had && deadlineMs !== 0);
         if (had) this.notifyReplaced(db, key, old);
         if (region.u8[at + 1] === flags) {
           region.u8[at] = kind;
@@ -787,6 +820,7 @@ export class Shard {
       const created = allocator.allocate(total);
       if (created === 0) return -1;
       index.replaceFound(created);
+      this.overwritten(db, key, !had && deadlineMs !== 0);
       this.discard(handle);
       this.open(created);
       if (had !== (deadlineMs !== 0)) index.addDeadlines(db, had ? -1 : 1);
@@ -800,11 +834,18 @@ export class Shard {
         allocator.free(created);
         return -1;
       }
+      this.eviction.inserted(db, key);
       this.notify(Event.New, db, key);
       if (deadlineMs !== 0) index.addDeadlines(db, 1);
     }
     if (deadlineMs !== 0) index.noteDeadline(deadlineMs);
     return writeHeader(this.region, this.at, kind, key.region, key.start, key.bytes, valueBytes, deadlineMs);
+  }
+
+  /** A key has got another value; it is the one that the index has found. `due`: and its first deadline. */
+  private overwritten(db: number, key: Key, due: boolean): void {
+    this.eviction.hit(db, key, true);
+    if (due) this.eviction.deadlineGiven(db, key);
   }
 
   private removeFound(db: number, handle: number): void {
@@ -920,6 +961,7 @@ export class Shard {
     const { row } = this;
     this.figures.fill(0, row + Row.First, row + Row.First + DictionaryLimit.Count * Of.Width);
     this.allocator.reset();
+    this.eviction.reset();
   }
 
   // Walking
@@ -1078,6 +1120,7 @@ export class Shard {
   check(): void {
     this.allocator.check();
     this.register.check();
+    this.eviction.check();
     for (let db = 0; db < DATABASES; db++) this.index.check(db);
   }
 }

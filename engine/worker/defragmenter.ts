@@ -136,6 +136,23 @@ export class Defragmenter {
     if (this.current === null) this.next(nowMs);
   }
 
+  /** Makes a step at once, of the shard with most waste if none is on: pages are needed. */
+  hurry(nowMs: number): void {
+    if (this.current === null) {
+      let worst: Watch | null = null;
+      let most = LEAST_BYTES;
+      for (const watch of this.watches) {
+        const waste = watch.shard.defrag.wasteBytes;
+        if (waste < most) continue;
+        worst = watch;
+        most = waste;
+      }
+      if (worst === null || !this.enabled) return;
+      this.begin(worst, nowMs, true);
+    }
+    this.move(this.current!, nowMs, true);
+  }
+
   /** Once a tick: whether there are pages to give back. */
   look(nowMs: number): void {
     if (this.nextMs === Number.POSITIVE_INFINITY && this.hoarder !== undefined) this.nextMs = nowMs;

@@ -56,9 +56,10 @@ export interface DispatchHost {
   monitored(client: Client, entry: Entry): void;
   /** Takes what has come for this worker's clients. */
   drainMail(): void;
-  /** Whether `maxmemory` was reached, or nearly, when the turn began: then checkMemory says whether it is now. */
+  /** Whether `maxmemory` was reached, or nearly, when the turn began: then makeRoom lets keys go, and says whether a command
+   *  that needs memory may run. No lock is held when it is called. */
   readonly memoryFull: boolean;
-  checkMemory(): boolean;
+  makeRoom(): boolean;
   /** A handler threw: a bug. */
   failed(entry: Entry, error: unknown): void;
   /** A command was run, failed or rejected (reply began with an error). */
@@ -278,7 +279,7 @@ export class Dispatcher {
       return;
     }
     // A command before this one in its pipeline may have made room.
-    if ((entry.flags & Flag.DenyOom) !== 0 && this.host.memoryFull && this.host.checkMemory()) {
+    if ((entry.flags & Flag.DenyOom) !== 0 && this.host.memoryFull && !this.host.makeRoom()) {
       this.reject(client, entry, Errors.outOfMemory);
       return;
     }
@@ -345,12 +346,7 @@ export class Dispatcher {
       this.reject(client, entry, Errors.notInTransaction);
       return true;
     }
-    if (
-      entry.isExec &&
-      this.host.memoryFull &&
-      this.host.queueNeedsMemory(client) &&
-      this.host.checkMemory()
-    ) {
+    if (entry.isExec && this.host.memoryFull && this.host.queueNeedsMemory(client) && !this.host.makeRoom()) {
       this.reject(client, entry, Errors.outOfMemory);
       return true;
     }

@@ -15,6 +15,11 @@
 // `look` adds everything up, from words that all workers share: some loads a shard. It is done once a millisecond, and each
 // turn while memory is nearly full. In between, `overBytes` adds what this thread itself has taken since: a few
 // operations on own fields. What other workers take within one of this worker's turns is seen with the next one.
+//
+// Where keys may be evicted, so many go that what lives stays 1 % below `maxmemory`: the free slots among it are where new
+// values go, without new pages. When values come in other sizes than those that went, new pages are needed all the same:
+// then what lives is brought further down, by what is over and at most to 85 %, so that there are spans to empty
+// (engine/shard/defrag.ts). Each worker lets its share of keys go, or all when much is over.
 // On the data path: no allocation. Neighbours: worker.ts owns one; server-view.ts asks.
 import type { BufferPool } from "../io/buffer-pool.ts";
 import { committedPages } from "../memory/allocator.ts";
@@ -27,6 +32,14 @@ import type { Mail } from "./inbox.ts";
 /** Memory counts as nearly full from so far below the ceiling, or from 1/8 of it, whichever is less. */
 const NEAR_BYTES = 64 * 2 ** 20;
 
+/** What lives while keys are evicted, as a share of the ceiling; and how far it is brought down below that. */
+const FULL = 0.99;
+const FURTHER = 0.14;
+/** Beyond this share of the ceiling, what is to go is not shared out among workers. */
+const MUCH = 1 / 64;
+/** Beyond this share over the ceiling, writes wait for spans to be emptied. */
+const FAR_OVER = 0.08;
+
 export class MemoryLedger {
   /** Memory was full, or nearly, when the turn began: overBytes is to be asked. */
   near = false;
@@ -36,6 +49,10 @@ export class MemoryLedger {
   private known = 0;
   private pages = 0;
   private pooled = 0;
+  /** What was to be evicted then, by this worker. */
+  private due = 0;
+  /** Bytes this worker has evicted since. */
+  private evicted = 0;
 
   constructor(
     private readonly keyspace: Keyspace,
@@ -45,6 +62,7 @@ export class MemoryLedger {
     private readonly pool: BufferPool,
     /** f64 index of the worker's page of figures. */
     private readonly page: number,
+    private readonly workers: number,
   ) {}
 
   /** Sets `maxmemory`, 0 for no limit. */
@@ -67,14 +85,21 @@ export class MemoryLedger {
     // Other workers' buffers as of the end of their last turn, one's own as they are.
     f64[page + Figure.BufferBytes] = pool.usedBytes;
     f64[page + Figure.SpareBytes] = pool.heldBytes - pool.usedBytes;
+    const used = keyspace.usedBytes;
     this.known =
-      keyspace.usedBytes +
+      used +
       exchange.usedBytes +
       control.sum(Figure.BufferBytes) +
       control.sum(Figure.SpareBytes) +
       mail.pendingBytes;
     const pages = Math.ceil(this.known / Size.PageBytes);
     if (pages > control.word(Word.PeakPages)) control.setWord(Word.PeakPages, pages);
+    const { limit } = this;
+    const live = this.known - keyspace.committedBytes + keyspace.liveBytes;
+    const further = Math.min(Math.max(0, this.known - limit), limit * FURTHER);
+    const due = live - (limit * FULL - further);
+    this.due = due > limit * MUCH ? due : due / this.workers;
+    this.evicted = 0;
     return this.known;
   }
 
@@ -87,8 +112,26 @@ export class MemoryLedger {
 
   /** Bytes in use beyond `maxmemory`, 0 or less while there is room. */
   overBytes(): number {
-    if (this.limit === 0) return 0;
-    const grown = (committedPages - this.pages) * Size.PageBytes + this.pool.heldBytes - this.pooled;
-    return this.known + grown - this.limit;
+    return this.limit === 0 ? 0 : this.known + this.grown - this.limit;
+  }
+
+  /** Bytes this thread has taken since memory was looked at. */
+  private get grown(): number {
+    return (committedPages - this.pages) * Size.PageBytes + this.pool.heldBytes - this.pooled;
+  }
+
+  /** Bytes that this worker is to evict before more is stored, 0 or less for none. */
+  dueBytes(): number {
+    return this.limit === 0 ? 0 : this.due + this.grown - this.evicted;
+  }
+
+  /** So many bytes of live values are gone. */
+  noteEvicted(bytes: number): void {
+    this.evicted += bytes;
+  }
+
+  /** Whether pages in use are so far over the ceiling that spans are to be emptied before more is stored. */
+  get farOver(): boolean {
+    return this.limit > 0 && this.overBytes() > this.limit * FAR_OVER;
   }
 }

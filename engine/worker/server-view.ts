@@ -96,7 +96,7 @@ export class ServerView implements Server {
     this.owner.control.add(Word.StatisticsEpoch, 1);
     for (const shard of this.owner.keyspace.shards) {
       shard.lock();
-      shard.clearExpiredKeys();
+      shard.clearCounts();
       shard.unlock();
     }
     this.owner.order();

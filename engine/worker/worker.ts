@@ -38,6 +38,7 @@ import { CommandTable, type Entry } from "./command-table.ts";
 import { Entry as ClientEntry, ClientFlag, Control, ERRORS_MAX, Figure, Gate, Word } from "./control.ts";
 import { Defragmenter } from "./defragmenter.ts";
 import { Dispatcher, type DispatchHost } from "./dispatcher.ts";
+import { Evictor } from "./evictor.ts";
 import { Exchange } from "./exchange.ts";
 import { WorkerHub } from "./hub.ts";
 import { Mail, Message } from "./inbox.ts";
@@ -100,6 +101,7 @@ export class Worker implements Events, DispatchHost, DirectSink {
   readonly monitors: Monitors;
   readonly ledger: MemoryLedger;
   readonly defragmenter: Defragmenter;
+  readonly evictor: Evictor;
   settings: Settings;
   /** Connections by the number of their entry in the control region. */
   private readonly byEntry: (Client | null)[] = [];
@@ -176,7 +178,16 @@ export class Worker implements Events, DispatchHost, DirectSink {
     this.waiters = new Waiters(this.call, keyspace, control, this.mail, entries, this);
     this.exchange = new Exchange(plan.exchange, plan.index, this.mail, this.pushes);
     this.defragmenter = new Defragmenter(keyspace.shards, plan.index, plan.workers);
-    this.ledger = new MemoryLedger(keyspace, this.exchange, control, this.mail, pool, this.page);
+    this.ledger = new MemoryLedger(
+      keyspace,
+      this.exchange,
+      control,
+      this.mail,
+      pool,
+      this.page,
+      plan.workers,
+    );
+    this.evictor = new Evictor(keyspace, this.ledger, this.defragmenter, plan.index, plan.workers);
     this.tracker = new Tracker(this.call, keyspace, control, this.mail, this.pushes, (entry) =>
       this.clientAt(entry),
     );
@@ -248,6 +259,7 @@ export class Worker implements Events, DispatchHost, DirectSink {
     if (now >= this.defragmenter.nextMs) this.defragmenter.step(now, this.dispatcher.commands);
     if (this.paused.length > 0) this.checkPause(now);
     this.ledger.beginTurn(now);
+    this.evictor.beginTurn(this.pausing);
     if (!this.stopping) return true;
     if (!this.drained) this.drain(now);
     return this.clients.size > 0 && now <= this.stopDeadlineMs;
@@ -267,7 +279,7 @@ export class Worker implements Events, DispatchHost, DirectSink {
   }
 
   sleepMs(): number {
-    if (this.awake) return 0;
+    if (this.awake || this.evictor.busy) return 0;
     const { nowMs } = this.clock;
     let until = Math.min(nowMs + this.sleep, this.waiters.nextDeadlineMs, this.defragmenter.nextMs);
     if (this.paused.length > 0) until = Math.min(until, this.control.pausedUntilMs);
@@ -447,15 +459,21 @@ export class Worker implements Events, DispatchHost, DirectSink {
     for (const client of this.clients)
       if (client.backlogBytes > 0 || client.overSinceMs > 0) this.pushes.checkSoft(client, now);
     this.defragmenter.consider(now, this.ledger.near);
+    this.evictor.follow();
     collectGarbage();
     this.publishFigures();
+  }
+
+  /** Whether CLIENT PAUSE holds commands that write: then nothing expires and nothing is evicted. */
+  private get pausing(): boolean {
+    return (this.control.word(Word.Gate) & (Gate.Paused | Gate.PausedAll)) !== 0;
   }
 
   /** Each worker sweeps the shards of its number: a bounded step, and the next one with the next turn while there is more
    *  to reclaim, so that a million keys due at once delay nobody by more than a step. */
   private expire(): void {
     if (this.control.word(Word.ActiveExpireOff) === 1) return;
-    if ((this.control.word(Word.Gate) & (Gate.Paused | Gate.PausedAll)) !== 0) return;
+    if (this.pausing) return;
     const { shards } = this.keyspace;
     let removed = 0;
     for (let i = this.plan.index; i < shards.length && removed < EXPIRE_KEYS; i += this.plan.workers) {
@@ -507,7 +525,7 @@ export class Worker implements Events, DispatchHost, DirectSink {
     const notify = notifyFlags(settings.get("notify-keyspace-events")!);
     if (notify !== this.notify) this.signals.notifyOf(notify);
     this.notify = notify;
-    this.ledger.setLimit(settings.number("maxmemory"));
+    this.evictor.configure(settings);
     this.defragmenter.configure(settings);
     limits.hashEntries = settings.number("hash-max-listpack-entries");
     limits.hashValueBytes = settings.number("hash-max-listpack-value");
@@ -530,8 +548,8 @@ export class Worker implements Events, DispatchHost, DirectSink {
     return this.ledger.near;
   }
 
-  checkMemory(): boolean {
-    return this.overBytes() > 0;
+  makeRoom(): boolean {
+    return this.evictor.makeRoom(this.clock.nowMs);
   }
 
   /** Bytes in use beyond `maxmemory`, 0 or less while there is room. */

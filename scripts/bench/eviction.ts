@@ -20,7 +20,7 @@ import { Encoding } from "../../engine/memory/record.ts";
 import { need, Region } from "../../engine/memory/region.ts";
 import { Segments } from "../../engine/memory/segments.ts";
 import { Clock } from "../../engine/shard/clock.ts";
-import { Eviction, evictionRules } from "../../engine/shard/eviction.ts";
+import { evictionRules } from "../../engine/shard/eviction.ts";
 import { Shard } from "../../engine/shard/shard.ts";
 import { table } from "./lib.ts";
 import { lru, min, redisLru, type Simulation, s3fifo } from "./reference-caches.ts";
@@ -48,8 +48,9 @@ const input = need(Region.private(4096), "keys");
 let chance = seeded(firstSeed);
 const clock = new Clock(1_700_000_000_000);
 const segments = Segments.create(512 << 20);
-const shard = new Shard(segments, Segments.create(1 << 20), clock, true);
-const eviction = new Eviction(shard.allocator, segments.at(0), shard.index, clock, () => chance());
+const register = Segments.create(1 << 20);
+const shard = new Shard(segments, register, clock, true, undefined, 0, () => chance());
+const { eviction } = shard;
 eviction.configure(rule);
 
 interface Outcome {
@@ -74,18 +75,15 @@ function run({ keys, from }: Requests, capacity: number, seed: number): Outcome 
     input.u32[0] = keys[i]!;
     key.set(input, 0, 4);
     if (shard.find(0, key) !== 0) {
-      eviction.hit(0, key, true);
+      shard.touch(0, key);
       if (i >= from) hits++;
       continue;
     }
     while (shard.keys(0) >= capacity) {
-      if (eviction.victim() === 0) throw new Error("nothing to evict");
-      shard.removeHandle(eviction.victimDb, eviction.victimKey);
+      if (!shard.evict()) throw new Error("nothing to evict");
       victims++;
     }
     if (!shard.setString(0, key, input, 64, 8, Encoding.Bytes, 0)) throw new Error("memory is out");
-    shard.index.find(0, key);
-    eviction.inserted(0, key);
   }
   const policyBytes = (eviction.heldBytes + eviction.stateBytes) / shard.keys(0);
   return { hits, victims, policyBytes, bytes: shard.usedBytes / shard.keys(0) };

@@ -11,7 +11,7 @@ import { Encoding } from "../../engine/memory/record.ts";
 import { need, Region } from "../../engine/memory/region.ts";
 import { Segments } from "../../engine/memory/segments.ts";
 import { Clock } from "../../engine/shard/clock.ts";
-import { Eviction, evictionRules } from "../../engine/shard/eviction.ts";
+import { type Eviction, evictionRules } from "../../engine/shard/eviction.ts";
 import { Shard } from "../../engine/shard/shard.ts";
 import { random, seeded } from "../support/random.ts";
 
@@ -37,9 +37,8 @@ class Driver {
     const view = (segments: Segments) => Segments.attach(segments.at(0).address, segments.segmentBytes);
     this.segments = like === null ? Segments.create(SEGMENT) : view(like.segments);
     this.register = like === null ? Segments.create(1 << 20) : view(like.register);
-    this.shard = new Shard(this.segments, this.register, clock, true);
-    const { allocator, index } = this.shard;
-    this.eviction = new Eviction(allocator, this.segments.at(0), index, clock, chance);
+    this.shard = new Shard(this.segments, this.register, clock, true, undefined, 0, chance);
+    this.eviction = this.shard.eviction;
     this.eviction.configure(evictionRules[policy]);
   }
 
@@ -60,12 +59,9 @@ class Driver {
   add(db: number, name: number, deadlineMs = 0): void {
     const key = this.at(name);
     expect(this.shard.setString(db, key, this.input, 64, 8, Encoding.Bytes, deadlineMs)).toBe(true);
-    this.shard.index.find(db, key);
-    const { foundRegion, foundWord } = this.shard.index;
-    const handle = foundRegion.u32[foundWord];
-    this.eviction.inserted(db, key);
     // The index still stands at the key.
-    expect(this.shard.index.foundRegion.u32[this.shard.index.foundWord]).toBe(handle);
+    const { foundRegion, foundWord } = this.shard.index;
+    expect(foundRegion.u32[foundWord]).toBe(this.shard.handle);
   }
 
   /** Evicts one key; its name, or -1. */
@@ -90,7 +86,6 @@ class Driver {
 
   check(): void {
     this.shard.check();
-    this.eviction.check();
   }
 }
 
@@ -241,8 +236,6 @@ test("eviction: volatile policies take keys with a deadline only, and none when 
     // A key gets its deadline later.
     const handle = d.shard.find(0, d.at(1));
     expect(d.shard.setDeadline(0, d.key, handle, 1e12)).toBe(true);
-    d.shard.index.find(0, d.key);
-    d.eviction.inserted(0, d.key);
     for (let i = 0; i < 401; i++) gone.push(d.evict());
     expect(gone).toContain(1);
     expect(d.shard.keys(0)).toBe(2_999);

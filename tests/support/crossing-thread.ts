@@ -376,7 +376,7 @@ function start(given: ThreadPlan): ThreadReport {
     {
       ...quietHost(keyspace, call),
       memoryFull: false,
-      checkMemory: () => false,
+      makeRoom: () => true,
       failed: (entry, error) => wrong.push(`${entry.row.name} failed inside: ${error}`),
       countError() {},
       crossProtocol() {},

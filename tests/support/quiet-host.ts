@@ -34,7 +34,7 @@ export const quietHub: Hub = {
 export function quietHost(
   keyspace: Keyspace,
   call: Call,
-): Omit<DispatchHost, "failed" | "countError" | "handOver" | "crossProtocol" | "memoryFull" | "checkMemory"> {
+): Omit<DispatchHost, "failed" | "countError" | "handOver" | "crossProtocol" | "memoryFull" | "makeRoom"> {
   return {
     words: new Int32Array(64),
     locks: new Locks(keyspace, call),

@@ -23,7 +23,7 @@ function make(workers: number) {
   const pushes = new Pushes(new Reply(need(Region.private(4096), "replies"), 4096));
   const exchange = new Exchange(Exchange.create(workers, 64 * MiB), 0, mail, pushes);
   const pool = new BufferPool();
-  const ledger = new MemoryLedger(keyspace, exchange, control, mail, pool, control.pageOf(0));
+  const ledger = new MemoryLedger(keyspace, exchange, control, mail, pool, control.pageOf(0), workers);
   return { keyspace, control, mail, pool, ledger };
 }
 

@@ -1,0 +1,155 @@
+// evictor.ts: makes room: how many keys go, when, and from which shard. Which key of a shard goes is engine/shard/eviction.ts.
+//
+// The ledger says how many bytes are due to go. Most of it goes when a turn begins, some keys at a time, so that room is
+// there when commands need it; a command that needs memory lets keys go only when more than SLACK of the ceiling is due by
+// then: the more, the more of them. What is due after that goes with later turns: nobody waits for a cliff of evictions.
+// Of two shards in turn the one in which more lives gives a key. When no shard has one to give, writes are refused as by
+// noeviction while memory is over its ceiling.
+// When pages are far over the ceiling although little lives in them (values of other sizes came than went), a command that
+// needs memory has spans emptied first.
+// On the data path: nothing allocates. Eviction does not act within EXEC, and no lock is held when it does.
+// Neighbours: worker.ts asks; memory-ledger.ts counts; defragmenter.ts empties spans.
+import type { Settings } from "../config/settings.ts";
+import { DATABASES } from "../index/key-index.ts";
+import { type EvictionRule, evictionRules } from "../shard/eviction.ts";
+import type { Keyspace } from "../shard/keyspace.ts";
+import type { Shard } from "../shard/shard.ts";
+import type { Defragmenter } from "./defragmenter.ts";
+import type { MemoryLedger } from "./memory-ledger.ts";
+
+/** Keys that a turn lets go when it begins, and pages of large collections freed in place of one: some 50 us of work. */
+const TURN_VICTIMS = 128;
+const RECLAIM_BLOCKS = 64;
+/** Share of the ceiling that may be due before commands let keys go, too; and how many keys a command lets go at once by
+ *  the share that is due. */
+const SLACK = 1 / 200;
+const BY_SHARE: readonly (readonly [number, number])[] = [
+  [0.1, 4096],
+  [0.05, 512],
+  [0.02, 64],
+  [0, 16],
+];
+/** A shard counts on so many times the keys it has, at most, until memory has been full. */
+const GROWTH = 1.25;
+const LEAST_KEYS = 1024;
+/** Hits seen without the lock that are worth taking it. */
+const UNSETTLED = 16;
+
+export class Evictor {
+  private rule: EvictionRule = evictionRules.noeviction;
+  private limit = 0;
+  private nextShard = 0;
+  private nextSettled = 0;
+  /** Since memory was looked at last no shard had a key to give. */
+  private stuck = false;
+
+  constructor(
+    private readonly keyspace: Keyspace,
+    private readonly ledger: MemoryLedger,
+    private readonly defragmenter: Defragmenter,
+    private readonly index: number,
+    private readonly workers: number,
+  ) {}
+
+  configure(settings: Settings): void {
+    this.rule = evictionRules[settings.get("maxmemory-policy") as keyof typeof evictionRules];
+    this.limit = settings.number("maxmemory");
+    this.ledger.setLimit(this.limit);
+    this.stuck = false;
+    for (const { eviction } of this.keyspace.shards) eviction.configure(this.rule);
+    this.follow();
+  }
+
+  /** Once a second: sees to it that requests are counted in this worker's shards, for about as many keys as there will be. */
+  follow(): void {
+    if (this.rule.core !== "adaptive" || this.limit === 0) return;
+    const { shards, liveBytes } = this.keyspace;
+    const growth = Math.min(GROWTH, Math.max(1, this.limit / Math.max(1, liveBytes)));
+    for (let i = this.index; i < shards.length; i += this.workers) {
+      const shard = shards[i]!;
+      let keys = 0;
+      for (let db = 0; db < DATABASES; db++) keys += shard.keys(db);
+      shard.lock();
+      shard.eviction.follow(Math.max(LEAST_KEYS, keys * growth));
+      shard.unlock();
+    }
+  }
+
+  /** When a turn begins: lets some of what is due go, unless clients are paused, and counts hits seen without the lock. */
+  beginTurn(paused: boolean): void {
+    const { ledger } = this;
+    this.settle();
+    if (!ledger.near || this.rule.core === "none") return;
+    this.stuck = paused;
+    if (!paused && ledger.dueBytes() > 0) this.evict(TURN_VICTIMS);
+  }
+
+  /** Whether more is due than the turn that begins now may let go: the next one is not to wait. */
+  get busy(): boolean {
+    const { ledger } = this;
+    return ledger.near && this.rule.core !== "none" && !this.stuck && ledger.dueBytes() > 0;
+  }
+
+  /** Before a command that needs memory, while the ledger says it may be full. False: there is none. */
+  makeRoom(nowMs: number): boolean {
+    const { ledger, limit } = this;
+    if (this.rule.core === "none") return ledger.overBytes() <= 0;
+    const due = ledger.dueBytes();
+    if (due > limit * SLACK && !this.stuck) {
+      for (const [share, victims] of BY_SHARE)
+        if (due > limit * share) {
+          this.evict(victims);
+          break;
+        }
+    }
+    if (ledger.farOver) this.defragmenter.hurry(nowMs);
+    return !this.stuck || ledger.overBytes() <= 0;
+  }
+
+  /** Lets keys go until nothing is due, and at most so many. */
+  private evict(most: number): void {
+    const { shards } = this.keyspace;
+    const { ledger } = this;
+    let left = most;
+    for (let idle = 0; left > 0 && idle < shards.length && ledger.dueBytes() > 0; ) {
+      const shard = this.choose(idle > 0);
+      shard.lock();
+      const before = shard.allocator.liveBytes;
+      let gone = shard.reclaimable;
+      if (gone) shard.reclaimStep(RECLAIM_BLOCKS);
+      else gone = shard.evict();
+      ledger.noteEvicted(before - shard.allocator.liveBytes);
+      shard.unlock();
+      if (gone) {
+        idle = 0;
+        left--;
+      } else if (++idle === shards.length) this.stuck = true;
+    }
+  }
+
+  /** The next shard, or of the next two the fuller one. */
+  private choose(next: boolean): Shard {
+    const { shards } = this.keyspace;
+    const { length } = shards;
+    const one = shards[this.nextShard % length]!;
+    const two = shards[(this.nextShard + 1) % length]!;
+    if (next || length === 1) {
+      this.nextShard = (this.nextShard + 1) % length;
+      return one;
+    }
+    this.nextShard = (this.nextShard + 2) % length;
+    return one.allocator.liveBytes >= two.allocator.liveBytes ? one : two;
+  }
+
+  /** Counts the hits that this worker has seen in one of the shards without its lock. */
+  private settle(): void {
+    const { shards } = this.keyspace;
+    if (shards.length === 1) return;
+    this.nextSettled = (this.nextSettled + 1) % shards.length;
+    const shard = shards[this.nextSettled]!;
+    if (shard.eviction.unsettled < UNSETTLED) return;
+    shard.lock();
+    shard.eviction.settle();
+    shard.unlock();
+  }
+}
