@@ -448,19 +448,30 @@ export class KeyIndex {
       return true;
     }
     if (depth >= MAX_DEPTH) return false;
-    const low = this.newLeaf(Leaf.SmallBlocks, depth + 1, prefix << 1, u32[header]!);
+    if (depth === heads[root + Root.Depth]! && !this.doubleDirectory(root)) return false;
+    // Most of its keys may share one half: where two leaves became one, of which one was nearly empty.
+    return this.splitLeaf(root, leaf, Leaf.SmallBlocks) || this.splitLeaf(root, leaf, Leaf.LargeBlocks);
+  }
+
+  /** Puts two leaves of `blocks` blocks in the place of one. False, and nothing is changed, when they are too small or memory
+   *  is out. */
+  private splitLeaf(root: number, leaf: number, blocks: number): boolean {
+    const { allocator } = this;
+    const { u32, f64 } = allocator.regionOf(leaf);
+    const header = (leaf & Handle.GranuleMask) * 2;
+    const depth = u32[header]! & 255;
+    const prefix = u32[header + Leaf.PrefixWord]!;
+    const deadline = f64[(header >> 1) + Leaf.DeadlineF64]!;
+    const low = this.newLeaf(blocks, depth + 1, prefix << 1, u32[header]!);
     if (low === 0) return false;
-    const high = this.newLeaf(Leaf.SmallBlocks, depth + 1, (prefix << 1) | 1, u32[header]!);
-    if (high === 0 || (depth === heads[root + Root.Depth]! && !this.doubleDirectory(root))) {
+    const high = this.newLeaf(blocks, depth + 1, (prefix << 1) | 1, u32[header]!);
+    if (high === 0 || !this.redistribute(leaf, low, high, depth)) {
       allocator.free(low);
       if (high !== 0) allocator.free(high);
       return false;
     }
     this.setDeadline(low, deadline);
     this.setDeadline(high, deadline);
-    // Nearly all of them would have to share one half for this to fail.
-    const moved = this.redistribute(leaf, low, high, depth);
-    assert(moved, "a leaf's keys fit its successors");
     this.pointDirectory(root, depth + 1, prefix << 1, low);
     this.pointDirectory(root, depth + 1, (prefix << 1) | 1, high);
     this.changed();

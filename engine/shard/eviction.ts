@@ -13,8 +13,9 @@
 //             differ clearly.
 //   Reach     of three, the one whose weakest fifth of main had the fewest hits, counted for each pair of n and age (hits
 //             by class and age as in EVA and LHD: Beckmann, Sanchez, HPCA 2017; Beckmann, Chen, Cidon, NSDI 2018).
-// Nothing is linked: a hand walks over the states of all slots (KeyIndex), and what it meets among the oldest 1/64 of the
-// window, or the weakest of main, is chosen; counts of all states say which those are.
+// Nothing is linked: a hand walks over the states of all slots (KeyIndex) for the window, and one for main, and what it
+// meets among the oldest 1/64 of the window, or the weakest of main, is chosen; counts of all states say which those are.
+// Two hands, as what was stored together becomes main together: one hand would cross one part to reach the other.
 //
 // State of a slot, one byte:
 //   0          not followed
@@ -109,9 +110,10 @@ const enum F {
   /** Rank below which `victim` takes keys of main. */
   Weakest = 7,
   Accesses = 8,
-  HandPosition = 9,
   /** Sum of Hits. */
   AllHits = 10,
+  /** Of the window's hand and of main's. */
+  HandPosition = 11,
   /** Hits on and presence of each class (n * 16 + age), fading. */
   Hits = 16,
   Held = 144,
@@ -127,11 +129,11 @@ const enum I {
   Main = 705,
   Tick = 706,
   Epoch = 707,
+  /** Of the window's hand and of main's. */
   HandDb = 708,
-  HandSlot = 709,
-  /** Stamps since the hand was at the beginning. */
+  /** Stamps since a hand was at the beginning. */
   Ticks = 710,
-  /** The hand was at the beginning in this epoch. */
+  /** A hand was at the beginning in this epoch. */
   Round = 711,
   /** Insertions until `tune`, victims until `mark`. */
   UntilTune = 712,
@@ -147,6 +149,8 @@ const enum I {
   Full = 720,
   Recount = 721,
   Bytes = 722,
+  /** Of the window's hand and of main's. */
+  HandSlot = 723,
   Stamps = 736,
   Classes = 800,
   End = 928,
@@ -891,7 +895,7 @@ export class Eviction implements EvictionPolicy, StateKeeper {
     }
   }
 
-  /** Moves the hand to the next key with that mark. False when there is none. */
+  /** Moves the hand of the window or of main to the next key with that mark. False when there is none. */
   private seek(mark: Mark): boolean {
     if (this.walk(mark)) return true;
     this.mark();
@@ -906,9 +910,10 @@ export class Eviction implements EvictionPolicy, StateKeeper {
     const { f64, i32, u8 } = this.region;
     const { f, i } = this;
     const marks = this.b + B.Marks;
-    let db = i32[i + I.HandDb]!;
-    let position = f64[f + F.HandPosition]!;
-    let slot = i32[i + I.HandSlot]!;
+    const hand = mark === Mark.Window ? 0 : 1;
+    let db = i32[i + I.HandDb + hand]!;
+    let position = f64[f + F.HandPosition + hand]!;
+    let slot = i32[i + I.HandSlot + hand]!;
     for (let rounds = 0; rounds < 2; ) {
       let leaf = index.leafOn(db, position);
       if (leaf !== 0) {
@@ -924,9 +929,9 @@ export class Eviction implements EvictionPolicy, StateKeeper {
           if (found === 0) continue;
           if ((found & Mark.Old) !== 0) this.makeYounger(states, at + slot);
           if ((found & mark) === 0) continue;
-          i32[i + I.HandDb] = db;
-          f64[f + F.HandPosition] = position;
-          i32[i + I.HandSlot] = slot + 1;
+          i32[i + I.HandDb + hand] = db;
+          f64[f + F.HandPosition + hand] = position;
+          i32[i + I.HandSlot + hand] = slot + 1;
           this.seenHandle = index.findSlot(leaf, slot);
           this.seenDb = db;
           return true;

@@ -3,7 +3,7 @@
 //
 // A shard's waste is what its pages hold beside live slots, and what values are shorter than their slots. A cycle begins
 // when it is more than active-defrag-threshold-lower percent of what lives there, once a second the shard with most of it,
-// one at a time. Shards that grow fast are left alone: they fill their own holes. After a cycle that gave little back the
+// one at a time; while too many pages are in use, for little waste, and commands that need memory make steps, too. Shards that grow fast are left alone: they fill their own holes. After a cycle that gave little back the
 // shard waits, each time longer, unless as much waste again has come since.
 // Steps: each may take STEP_MS. What a unit of a step's budget takes on this machine is measured and remembered, so that
 // the first steps, which the compiler has not seen yet, are short, and the later ones as long as they should be.
@@ -39,6 +39,8 @@ const GROWTH = 1.02;
 const GAIN = 0.02;
 const WAIT_MS = 10_000;
 const LONGEST_WAIT_MS = 640_000;
+/** Waste, as a share of what lives, that is worth a cycle while too many pages are in use. */
+const OVER_SHARE = 0.02;
 
 class Watch {
   lastLive = 0;
@@ -136,8 +138,8 @@ export class Defragmenter {
     if (this.current === null) this.next(nowMs);
   }
 
-  /** Makes a step at once, of the shard with most waste if none is on: pages are needed. */
-  hurry(nowMs: number): void {
+  /** Makes a step of about `ms` at once, of the shard with most waste if none is on: pages are needed. */
+  hurry(nowMs: number, ms: number): void {
     if (this.current === null) {
       let worst: Watch | null = null;
       let most = LEAST_BYTES;
@@ -150,7 +152,7 @@ export class Defragmenter {
       if (worst === null || !this.enabled) return;
       this.begin(worst, nowMs, true);
     }
-    this.move(this.current!, nowMs, true);
+    this.move(this.current!, nowMs, true, ms);
   }
 
   /** Once a tick: whether there are pages to give back. */
@@ -158,10 +160,10 @@ export class Defragmenter {
     if (this.nextMs === Number.POSITIVE_INFINITY && this.hoarder !== undefined) this.nextMs = nowMs;
   }
 
-  /** Once a second: whether a cycle is to begin. `full`: memory is nearly out. */
-  consider(nowMs: number, full: boolean): void {
+  /** Once a second: whether a cycle is to begin. `full`: memory is nearly out; `over`: more pages are in use than may be. */
+  consider(nowMs: number, full: boolean, over: boolean): void {
     let worst: Watch | null = null;
-    let worstShare = full ? this.lower / 200 : this.lower / 100;
+    let worstShare = over ? OVER_SHARE : full ? this.lower / 200 : this.lower / 100;
     for (const watch of this.watches) {
       const { defrag, allocator } = watch.shard;
       const live = allocator.liveBytes;
@@ -172,7 +174,7 @@ export class Defragmenter {
       const share = waste / Math.max(1, live);
       if (share <= worstShare) continue;
       const fresh = (waste - watch.left) / Math.max(1, live);
-      if (nowMs < watch.quietUntilMs && fresh <= this.lower / 100) continue;
+      if (!over && nowMs < watch.quietUntilMs && fresh <= this.lower / 100) continue;
       worst = watch;
       worstShare = share;
     }
@@ -246,12 +248,12 @@ export class Defragmenter {
       hoarder.allocator.giveBack(GIVE_BACK_PAGES);
       hoarder.unlock();
       this.nextMs = nowMs + 1;
-    } else if (current !== null) this.move(current, nowMs, idle);
+    } else if (current !== null) this.move(current, nowMs, idle, STEP_MS);
     else this.nextMs = Number.POSITIVE_INFINITY;
   }
 
-  private move({ shard }: Watch, nowMs: number, idle: boolean): void {
-    const budget = Math.min(MOST_BUDGET, Math.max(LEAST_BUDGET, STEP_MS / this.rate));
+  private move({ shard }: Watch, nowMs: number, idle: boolean, ms: number): void {
+    const budget = Math.min(MOST_BUDGET, Math.max(LEAST_BUDGET, ms / this.rate));
     shard.lock();
     const begun = performance.now();
     const more = shard.defrag.step(budget);
@@ -264,6 +266,6 @@ export class Defragmenter {
     } else this.rate += (Math.min(took / budget, this.rate * RATE_JUMP) - this.rate) * RATE_WEIGHT;
     const percent = Math.max(1, this.pace, idle ? this.most : 0);
     if (this.current !== null) this.percent = percent;
-    this.nextMs = nowMs + (percent >= FULL_PACE ? 0 : (STEP_MS * 100) / percent);
+    this.nextMs = nowMs + (percent >= FULL_PACE ? 0 : (ms * 100) / percent);
   }
 }

@@ -5,8 +5,8 @@
 // then: the more, the more of them. What is due after that goes with later turns: nobody waits for a cliff of evictions.
 // Of two shards in turn the one in which more lives gives a key. When no shard has one to give, writes are refused as by
 // noeviction while memory is over its ceiling.
-// When pages are far over the ceiling although little lives in them (values of other sizes came than went), a command that
-// needs memory has spans emptied first.
+// When pages are over the ceiling although little lives in them (values of other sizes came than went), a command that needs
+// memory has spans emptied first, for the longer the more they are over.
 // On the data path: nothing allocates. Eviction does not act within EXEC, and no lock is held when it does.
 // Neighbours: worker.ts asks; memory-ledger.ts counts; defragmenter.ts empties spans.
 import type { Settings } from "../config/settings.ts";
@@ -29,6 +29,10 @@ const BY_SHARE: readonly (readonly [number, number])[] = [
   [0.02, 64],
   [0, 16],
 ];
+/** Shares of pages over the ceiling: from here on commands have spans emptied, and from there on for HURRY_MS each. */
+const OVER_LITTLE = 0.04;
+const OVER_MUCH = 0.1;
+const HURRY_MS = 0.2;
 /** A shard counts on so many times the keys it has, at most, until memory has been full. */
 const GROWTH = 1.25;
 const LEAST_KEYS = 1024;
@@ -102,7 +106,8 @@ export class Evictor {
           break;
         }
     }
-    if (ledger.farOver) this.defragmenter.hurry(nowMs);
+    const over = ledger.overBytes() / limit;
+    if (over > OVER_LITTLE) this.defragmenter.hurry(nowMs, HURRY_MS * Math.min(1, (over - OVER_LITTLE) / (OVER_MUCH - OVER_LITTLE)));
     return !this.stuck || ledger.overBytes() <= 0;
   }
 

@@ -18,8 +18,8 @@
 //
 // Where keys may be evicted, so many go that what lives stays 1 % below `maxmemory`: the free slots among it are where new
 // values go, without new pages. When values come in other sizes than those that went, new pages are needed all the same:
-// then what lives is brought further down, by what is over and at most to 85 %, so that there are spans to empty
-// (engine/shard/defrag.ts). Each worker lets its share of keys go, or all when much is over.
+// then what lives is brought further down, by three times what is over and at most to 85 %: so much is free then in the
+// spans of what went that emptying some is little work (engine/shard/defrag.ts). Each worker lets its share of keys go, or all when much is over.
 // On the data path: no allocation. Neighbours: worker.ts owns one; server-view.ts asks.
 import type { BufferPool } from "../io/buffer-pool.ts";
 import { committedPages } from "../memory/allocator.ts";
@@ -35,10 +35,9 @@ const NEAR_BYTES = 64 * 2 ** 20;
 /** What lives while keys are evicted, as a share of the ceiling; and how far it is brought down below that. */
 const FULL = 0.99;
 const FURTHER = 0.14;
+const FURTHER_BY = 3;
 /** Beyond this share of the ceiling, what is to go is not shared out among workers. */
 const MUCH = 1 / 64;
-/** Beyond this share over the ceiling, writes wait for spans to be emptied. */
-const FAR_OVER = 0.08;
 
 export class MemoryLedger {
   /** Memory was full, or nearly, when the turn began: overBytes is to be asked. */
@@ -96,7 +95,7 @@ export class MemoryLedger {
     if (pages > control.word(Word.PeakPages)) control.setWord(Word.PeakPages, pages);
     const { limit } = this;
     const live = this.known - keyspace.committedBytes + keyspace.liveBytes;
-    const further = Math.min(Math.max(0, this.known - limit), limit * FURTHER);
+    const further = Math.min(Math.max(0, this.known - limit) * FURTHER_BY, limit * FURTHER);
     const due = live - (limit * FULL - further);
     this.due = due > limit * MUCH ? due : due / this.workers;
     this.evicted = 0;
@@ -128,10 +127,5 @@ export class MemoryLedger {
   /** So many bytes of live values are gone. */
   noteEvicted(bytes: number): void {
     this.evicted += bytes;
-  }
-
-  /** Whether pages in use are so far over the ceiling that spans are to be emptied before more is stored. */
-  get farOver(): boolean {
-    return this.limit > 0 && this.overBytes() > this.limit * FAR_OVER;
   }
 }
