@@ -188,7 +188,6 @@ function readPolicy(text: string): Reading {
   const value = text.toLowerCase();
   if (!policies.includes(value))
     return { error: `argument(s) must be one of the following: ${policies.join(", ")}` };
-  if (value !== "noeviction") return { error: "this version does not evict: only noeviction can be set" };
   return { value };
 }
 
@@ -469,6 +468,8 @@ export const settingRows: readonly SettingRow[] = [
   ),
   // Accepted and echoed, without effect.
   integer("maxmemory-samples", 5, 1n, INT_MAX, "No effect: nothing is sampled.", inert),
+  integer("lfu-log-factor", 10, 0n, INT_MAX, "No effect: how requests count is learned.", inert),
+  integer("lfu-decay-time", 1, 0n, INT_MAX, "No effect: how fast requests are forgotten is learned.", inert),
   integer("maxmemory-eviction-tenacity", 10, 0n, 100n, "No effect.", inert),
   integer("hash-max-listpack-entries", 512, 0n, LONG_MAX, "Fields up to which a hash stays packed.", {
     aliases: ["hash-max-ziplist-entries"],

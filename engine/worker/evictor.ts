@@ -107,7 +107,11 @@ export class Evictor {
         }
     }
     const over = ledger.overBytes() / limit;
-    if (over > OVER_LITTLE) this.defragmenter.hurry(nowMs, HURRY_MS * Math.min(1, (over - OVER_LITTLE) / (OVER_MUCH - OVER_LITTLE)));
+    if (over > OVER_LITTLE)
+      this.defragmenter.hurry(
+        nowMs,
+        HURRY_MS * Math.min(1, (over - OVER_LITTLE) / (OVER_MUCH - OVER_LITTLE)),
+      );
     return !this.stuck || ledger.overBytes() <= 0;
   }
 

@@ -336,8 +336,10 @@ export async function startSubject(binary: string, shards: number, driver: strin
     "--port",
     "{port}",
     ...place,
-    "--maxmemory", // Redis's default
+    "--maxmemory", // Redis's defaults
     "0",
+    "--maxmemory-policy",
+    "noeviction",
     "--enable-debug-command",
     "yes",
   ]);
