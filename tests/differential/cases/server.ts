@@ -471,9 +471,9 @@ const config: Case[] = [
         (policy): Command[] => [
           ["CONFIG", "SET", "maxmemory-policy", policy],
           ["CONFIG", "GET", "maxmemory-policy"],
+          ["DEL", "k"], // the counter of a new key is the same in both, that of one from before an LFU policy is not
           ["SET", "k", "v"],
           ["OBJECT", "IDLETIME", "k"],
-          // What the counter is of a key just set is the same; what an LFU policy tells of one from before it is not.
           ["OBJECT", "FREQ", "k"],
           ["OBJECT", "FREQ", "none"],
           ["OBJECT", "IDLETIME", "none"],
