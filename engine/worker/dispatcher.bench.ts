@@ -9,15 +9,27 @@ import type { Server } from "../commands/server.ts";
 import { Session } from "../commands/session.ts";
 import { need, Region } from "../memory/region.ts";
 import { Clock } from "../shard/clock.ts";
+import { evictionRules } from "../shard/eviction.ts";
 import { Keyspace } from "../shard/keyspace.ts";
 import { Client } from "./client.ts";
 import { CommandTable, type Entry } from "./command-table.ts";
 import { Dispatcher } from "./dispatcher.ts";
 
-function measure(make: (key: string) => string[], keys: number, rounds: number, workers = 1) {
+function measure(
+  make: (key: string) => string[],
+  keys: number,
+  rounds: number,
+  workers = 1,
+  followed = false,
+) {
   const send = need(Region.private(1 << 26), "bench");
   const input = need(Region.private(1 << 26), "bench");
   const keyspace = Keyspace.create(workers, 1 << 28, new Clock());
+  if (followed)
+    for (const { eviction } of keyspace.shards) {
+      eviction.configure(evictionRules["allkeys-lru"]);
+      eviction.follow(keys);
+    }
   const reply = new Reply(send, send.bytes);
   const entries: Entry[] = [];
   const table = CommandTable.of(allCommands, entries);
@@ -85,3 +97,20 @@ bench({
   full,
   run: ({ keys, rounds }) => measure((key) => ["SET", key, value], keys, rounds, 2),
 });
+
+// With maxmemory set: requests count.
+for (const workers of [1, 2]) {
+  const where = workers === 1 ? "followed" : "followed, two workers";
+  bench({
+    name: `dispatch GET ${where}`,
+    smoke,
+    full,
+    run: ({ keys, rounds }) => measure((key) => ["GET", key], keys, rounds, workers, true),
+  });
+  bench({
+    name: `dispatch SET ${where}`,
+    smoke,
+    full,
+    run: ({ keys, rounds }) => measure((key) => ["SET", key, value], keys, rounds, workers, true),
+  });
+}

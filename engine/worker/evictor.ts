@@ -33,6 +33,8 @@ const BY_SHARE: readonly (readonly [number, number])[] = [
 const OVER_LITTLE = 0.04;
 const OVER_MUCH = 0.1;
 const HURRY_MS = 0.2;
+/** Requests count from this share of the ceiling on: before that nothing is paid for eviction. */
+const FOLLOWED_FROM = 0.4;
 /** A shard counts on so many times the keys it has, at most, until memory has been full. */
 const GROWTH = 1.25;
 const LEAST_KEYS = 1024;
@@ -42,6 +44,8 @@ const UNSETTLED = 16;
 export class Evictor {
   private rule: EvictionRule = evictionRules.noeviction;
   private limit = 0;
+  /** Requests count from the first key on: OBJECT FREQ is to tell of them. */
+  private always = false;
   private nextShard = 0;
   private nextSettled = 0;
   /** Since memory was looked at last no shard had a key to give. */
@@ -58,6 +62,7 @@ export class Evictor {
   configure(settings: Settings): void {
     this.rule = evictionRules[settings.get("maxmemory-policy") as keyof typeof evictionRules];
     this.limit = settings.number("maxmemory");
+    this.always = settings.get("maxmemory-policy")!.endsWith("lfu");
     this.ledger.setLimit(this.limit);
     this.stuck = false;
     for (const { eviction } of this.keyspace.shards) eviction.configure(this.rule);
@@ -68,6 +73,7 @@ export class Evictor {
   follow(): void {
     if (this.rule.core !== "adaptive" || this.limit === 0) return;
     const { shards, liveBytes } = this.keyspace;
+    if (!this.always && liveBytes < this.limit * FOLLOWED_FROM) return;
     const growth = Math.min(GROWTH, Math.max(1, this.limit / Math.max(1, liveBytes)));
     for (let i = this.index; i < shards.length; i += this.workers) {
       const shard = shards[i]!;
