@@ -14,7 +14,7 @@
 //   Reach     of three, the one whose weakest fifth of main had the fewest hits, counted for each pair of n and age (hits
 //             by class and age as in EVA and LHD: Beckmann, Sanchez, HPCA 2017; Beckmann, Chen, Cidon, NSDI 2018).
 // Nothing is linked: a hand walks over the states of all slots (KeyIndex) for the window, and one for main, and what it
-// meets among the oldest 1/64 of the window, or the weakest of main, is chosen; counts of all states say which those are.
+// meets among the oldest 1/32 of the window, or the weakest of main, is chosen; counts of all states say which those are.
 // Two hands, as what was stored together becomes main together: one hand would cross one part to reach the other.
 //
 // State of a slot, one byte:
@@ -72,7 +72,8 @@ export interface EvictionPolicy {
   hit(db: number, key: Key, exclusive: boolean): void;
   /** A key was put into the index (`insert`, not yet followed by anything else of it). What the index found is kept. */
   inserted(db: number, key: Key): void;
-  /** Handle of the record to remove, its key in `victimKey` and `victimDb`; 0 when nothing may go. */
+  /** Handle of the record to remove, its key in `victimKey` and `victimDb`, and what the index has found; 0 when nothing
+   *  may go. */
   victim(): number;
   readonly victimKey: Key;
   readonly victimDb: number;
@@ -151,6 +152,8 @@ const enum I {
   Bytes = 722,
   /** Of the window's hand and of main's. */
   HandSlot = 723,
+  /** Slots that each hand skips after a key it stopped at. */
+  Skip = 725,
   Stamps = 736,
   Classes = 800,
   End = 928,
@@ -198,6 +201,8 @@ const PENDING = 64;
 /** Keys that go from a window that is too large to main in one call. */
 const PROMOTIONS = 64;
 const UNKNOWN_AGE = 8;
+/** Slots there are for each of the 1/32 of the keys that go until marks are made anew, about. */
+const SLOTS_A_VICTIM = 40;
 const END = 2 ** 32;
 /** Keys due soonest that are kept, and keys drawn for each victim, as in Redis; how many are looked at for them; leaves of
  *  which the one that is due first is read when few keys have a deadline. */
@@ -221,6 +226,12 @@ const ORDERS = RANKS.map((ranks, i) => {
     }
   return Uint8Array.from({ length: CLASSES }, (_, index) => index).sort((a, b) => ranks[a]! - ranks[b]!);
 });
+
+/** Slots to skip after a victim when `marked` keys are marked of which `some` are to go: so that those that go come from
+ *  leaves everywhere, and not all from a few. */
+function skipOf(marked: number, some: number): number {
+  return marked <= some ? 0 : Math.floor(SLOTS_A_VICTIM * (1 - some / marked));
+}
 
 export class Eviction implements EvictionPolicy, StateKeeper {
   readonly victimKey: Key;
@@ -869,19 +880,24 @@ export class Eviction implements EvictionPolicy, StateKeeper {
     const { f64, i32, u8 } = this.region;
     const { f, i } = this;
     const marks = this.b + B.Marks;
-    const some = Math.floor(f64[f + F.Capacity]! / 64);
+    const some = Math.floor(f64[f + F.Capacity]! / 32);
     i32[i + I.UntilMark] = some;
     u8.fill(0, marks, marks + 256);
     const extra = i32[i + I.Window]! - Math.floor(f64[f + F.Quota]!);
+    let marked = 0;
     let wanted = Math.max(1, some, extra >> 1);
     for (let age = State.Stamps - 1; age >= 0; age--) {
       const stamp = (i32[i + I.Tick]! - age + State.Stamps) % State.Stamps;
       const mark = (wanted > 0 ? Mark.Window : 0) | (age >= State.OldStamp ? Mark.Old : 0);
       u8[marks + 1 + 2 * stamp] = mark;
       u8[marks + 2 + 2 * stamp] = mark;
+      if (wanted <= 0) continue;
+      marked += i32[i + I.Stamps + stamp]!;
       wanted -= i32[i + I.Stamps + stamp]!;
     }
-    wanted = Math.max(1, Math.min(some, i32[i + I.Main]! >> 6));
+    i32[i + I.Skip] = extra > some ? 0 : skipOf(marked, some);
+    marked = 0;
+    wanted = Math.max(1, Math.min(some, i32[i + I.Main]! >> 5));
     const epoch = i32[i + I.Epoch]!;
     const order = ORDERS[i32[i + I.Reach]!]!;
     for (let n = 0; n < CLASSES; n++) {
@@ -891,8 +907,10 @@ export class Eviction implements EvictionPolicy, StateKeeper {
       u8[marks + state] = (wanted > 0 ? Mark.Main : 0) | old;
       if (wanted <= 0) continue;
       f64[f + F.Weakest] = RANKS[i32[i + I.Reach]!]![kind]!;
+      marked += i32[i + I.Classes + state - State.Main]!;
       wanted -= i32[i + I.Classes + state - State.Main]!;
     }
+    i32[i + I.Skip + 1] = skipOf(marked, some);
   }
 
   /** Moves the hand of the window or of main to the next key with that mark. False when there is none. */
@@ -931,7 +949,7 @@ export class Eviction implements EvictionPolicy, StateKeeper {
           if ((found & mark) === 0) continue;
           i32[i + I.HandDb + hand] = db;
           f64[f + F.HandPosition + hand] = position;
-          i32[i + I.HandSlot + hand] = slot + 1;
+          i32[i + I.HandSlot + hand] = slot + 1 + i32[i + I.Skip + hand]!;
           this.seenHandle = index.findSlot(leaf, slot);
           this.seenDb = db;
           return true;
@@ -989,6 +1007,7 @@ export class Eviction implements EvictionPolicy, StateKeeper {
       const handle = index.drawSlot(db, chance(), chance());
       if (handle === 0 || !this.openVictim(handle)) continue;
       this.victimDb = db;
+      index.find(db, this.victimKey);
       return handle;
     }
     // Few may go: the first from somewhere on.

@@ -466,11 +466,17 @@ export class Shard {
   /** Removes the key that memory is best freed of, and tells of it. False when none may go. */
   evict(): boolean {
     const { eviction } = this;
-    if (eviction.victim() === 0) return false;
+    const handle = eviction.victim();
+    if (handle === 0) return false;
     const { victimDb, victimKey } = eviction;
-    this.superblock.i32[Field.Evicted] = this.superblock.i32[Field.Evicted]! + 1;
-    this.notify(Event.Evicted, victimDb, victimKey); // its key lies in the record that goes
-    this.removeHandle(victimDb, victimKey);
+    const { i32 } = this.superblock;
+    i32[Field.Evicted] = i32[Field.Evicted]! + 1;
+    if (i32[Field.Attention] !== 0) {
+      this.notify(Event.Evicted, victimDb, victimKey); // its key lies in the record that goes
+      this.index.find(victimDb, victimKey);
+    }
+    this.open(handle);
+    this.removeFound(victimDb, handle);
     return true;
   }
 

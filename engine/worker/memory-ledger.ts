@@ -18,8 +18,9 @@
 //
 // Where keys may be evicted, so many go that what lives stays 1 % below `maxmemory`: the free slots among it are where new
 // values go, without new pages. When values come in other sizes than those that went, new pages are needed all the same:
-// then what lives is brought further down, by three times what is over and at most to 85 %: so much is free then in the
-// spans of what went that emptying some is little work (engine/shard/defrag.ts). Each worker lets its share of keys go, or all when much is over.
+// pages may be some percent over the ceiling, as fragmentation is with Redis; beyond that what lives is brought further
+// down, by four times what is over and at most to 85 %: so much is free then in the spans of what went that emptying
+// some is little work (engine/shard/defrag.ts). Each worker lets its share of keys go, or all when much is over.
 // On the data path: no allocation. Neighbours: worker.ts owns one; server-view.ts asks.
 import type { BufferPool } from "../io/buffer-pool.ts";
 import { committedPages } from "../memory/allocator.ts";
@@ -35,7 +36,9 @@ const NEAR_BYTES = 64 * 2 ** 20;
 /** What lives while keys are evicted, as a share of the ceiling; and how far it is brought down below that. */
 const FULL = 0.99;
 const FURTHER = 0.14;
-const FURTHER_BY = 3;
+const FURTHER_BY = 4;
+/** Pages over the ceiling, as a share of it, that fragmentation may take. */
+const FRAGMENTED = 0.02;
 /** Beyond this share of the ceiling, what is to go is not shared out among workers. */
 const MUCH = 1 / 64;
 
@@ -95,7 +98,10 @@ export class MemoryLedger {
     if (pages > control.word(Word.PeakPages)) control.setWord(Word.PeakPages, pages);
     const { limit } = this;
     const live = this.known - keyspace.committedBytes + keyspace.liveBytes;
-    const further = Math.min(Math.max(0, this.known - limit) * FURTHER_BY, limit * FURTHER);
+    const further = Math.min(
+      Math.max(0, this.known - limit * (1 + FRAGMENTED)) * FURTHER_BY,
+      limit * FURTHER,
+    );
     const due = live - (limit * FULL - further);
     this.due = due > limit * MUCH ? due : due / this.workers;
     this.evicted = 0;
@@ -114,14 +120,22 @@ export class MemoryLedger {
     return this.limit === 0 ? 0 : this.known + this.grown - this.limit;
   }
 
+  /** Whether more pages are in use than fragmentation may take. */
+  get over(): boolean {
+    return this.limit > 0 && this.overBytes() > this.limit * FRAGMENTED;
+  }
+
   /** Bytes this thread has taken since memory was looked at. */
   private get grown(): number {
     return (committedPages - this.pages) * Size.PageBytes + this.pool.heldBytes - this.pooled;
   }
 
-  /** Bytes that this worker is to evict before more is stored, 0 or less for none. */
+  /** Bytes that this worker is to evict before more is stored, 0 or less for none. Pages that were taken are no measure of
+   *  it for long: what goes does not give them back, and nothing would be left in the end. */
   dueBytes(): number {
-    return this.limit === 0 ? 0 : this.due + this.grown - this.evicted;
+    if (this.limit === 0) return 0;
+    if (this.grown > this.limit * MUCH) this.look();
+    return this.due + this.grown - this.evicted;
   }
 
   /** So many bytes of live values are gone. */
