@@ -227,10 +227,10 @@ const ORDERS = RANKS.map((ranks, i) => {
   return Uint8Array.from({ length: CLASSES }, (_, index) => index).sort((a, b) => ranks[a]! - ranks[b]!);
 });
 
-/** Slots to skip after a victim when `marked` keys are marked of which `some` are to go: so that those that go come from
- *  leaves everywhere, and not all from a few. */
+/** Slots to skip after a victim when `marked` keys are marked of which `some` are to go, and more than twice as many would
+ *  go on the way once around: so that those that go come from leaves everywhere, and not all from a few. */
 function skipOf(marked: number, some: number): number {
-  return marked <= some ? 0 : Math.floor(SLOTS_A_VICTIM * (1 - some / marked));
+  return marked <= 2 * some ? 0 : Math.floor((SLOTS_A_VICTIM / 2) * (1 - (2 * some) / marked));
 }
 
 export class Eviction implements EvictionPolicy, StateKeeper {

@@ -50,6 +50,8 @@ export class Evictor {
   private nextSettled = 0;
   /** Since memory was looked at last no shard had a key to give. */
   private stuck = false;
+  /** Clients were paused when the turn began. */
+  private paused = false;
 
   constructor(
     private readonly keyspace: Keyspace,
@@ -77,19 +79,26 @@ export class Evictor {
     const growth = Math.min(GROWTH, Math.max(1, this.limit / Math.max(1, liveBytes)));
     for (let i = this.index; i < shards.length; i += this.workers) {
       const shard = shards[i]!;
-      let keys = 0;
-      for (let db = 0; db < DATABASES; db++) keys += shard.keys(db);
       shard.lock();
-      shard.eviction.follow(Math.max(LEAST_KEYS, keys * growth));
+      this.followShard(shard, growth);
       shard.unlock();
     }
+  }
+
+  private followShard(shard: Shard, growth: number): void {
+    let keys = 0;
+    for (let db = 0; db < DATABASES; db++) keys += shard.keys(db);
+    shard.eviction.follow(Math.max(LEAST_KEYS, keys * growth));
   }
 
   /** When a turn begins: lets some of what is due go, unless clients are paused, and counts hits seen without the lock. */
   beginTurn(paused: boolean): void {
     const { ledger } = this;
     this.settle();
+    this.paused = paused;
     if (!ledger.near || this.rule.core === "none") return;
+    // Memory may fill within less than the second until `follow` is called.
+    if (!this.keyspace.shards[this.index]!.eviction.following) this.follow();
     this.stuck = paused;
     if (!paused && ledger.dueBytes() > 0) this.evict(TURN_VICTIMS);
   }
@@ -103,6 +112,8 @@ export class Evictor {
   /** Before a command that needs memory, while the ledger says it may be full. False: there is none. */
   makeRoom(nowMs: number): boolean {
     const { ledger, limit } = this;
+    // A command that is to wait for the end of a pause is not refused for what cannot go before.
+    if (this.paused) return true;
     if (this.rule.core === "none") return ledger.overBytes() <= 0;
     const due = ledger.dueBytes();
     if (due > limit * SLACK && !this.stuck) {
@@ -132,7 +143,10 @@ export class Evictor {
       const before = shard.allocator.liveBytes;
       let gone = shard.reclaimable;
       if (gone) shard.reclaimStep(RECLAIM_BLOCKS);
-      else gone = shard.evict();
+      else {
+        if (this.rule.core === "adaptive" && !shard.eviction.following) this.followShard(shard, 1);
+        gone = shard.evict();
+      }
       ledger.noteEvicted(before - shard.allocator.liveBytes);
       shard.unlock();
       if (gone) {
