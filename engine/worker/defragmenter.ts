@@ -77,6 +77,8 @@ export class Defragmenter {
   /** When the last step was made, and how many commands this worker had run then. */
   private lastMs = 0;
   private commands = 0;
+  /** The shard that `release` was last asked for. */
+  private released = 0;
   private enabled = true;
   private ignoreBytes = 0;
   private lower = 0;
@@ -153,6 +155,20 @@ export class Defragmenter {
       this.begin(worst, nowMs, true);
     }
     this.move(this.current!, nowMs, true, ms);
+  }
+
+  /** Gives free pages of some shard back at once: about `pages` of them. How many bytes. */
+  release(pages: number): number {
+    const { shards } = this;
+    this.released = (this.released + 1) % shards.length;
+    const shard = shards[this.released]!;
+    const { allocator } = shard;
+    shard.lock();
+    const before = allocator.backedBytes;
+    allocator.giveBack(pages);
+    const bytes = before - allocator.backedBytes;
+    shard.unlock();
+    return bytes;
   }
 
   /** Once a tick: whether there are pages to give back. */

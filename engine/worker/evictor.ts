@@ -30,9 +30,13 @@ const BY_SHARE: readonly (readonly [number, number])[] = [
   [0, 16],
 ];
 /** Shares of pages over the ceiling: from here on commands have spans emptied, and from there on for HURRY_MS each. */
-const OVER_LITTLE = 0.04;
-const OVER_MUCH = 0.1;
+const OVER_LITTLE = 0.01;
+const OVER_MUCH = 0.06;
 const HURRY_MS = 0.2;
+/** Free pages that the system may still back, as a share of the ceiling, beyond which a command gives some back; and how many
+ *  at that share, in some 10 us: more when there are more. */
+const SPARE = 0.01;
+const SPARE_PAGES = 16;
 /** Requests count from this share of the ceiling on: before that nothing is paid for eviction. */
 const FOLLOWED_FROM = 0.4;
 /** A shard counts on so many times the keys it has, at most, until memory has been full. */
@@ -129,6 +133,8 @@ export class Evictor {
         nowMs,
         HURRY_MS * Math.min(1, (over - OVER_LITTLE) / (OVER_MUCH - OVER_LITTLE)),
       );
+    const spare = ledger.spare / (limit * SPARE);
+    if (spare > 1) ledger.spare -= this.defragmenter.release(SPARE_PAGES * Math.min(32, spare));
     return !this.stuck || ledger.overBytes() <= 0;
   }
 

@@ -18,9 +18,8 @@
 //
 // Where keys may be evicted, so many go that what lives stays 1 % below `maxmemory`: the free slots among it are where new
 // values go, without new pages. When values come in other sizes than those that went, new pages are needed all the same:
-// pages may be some percent over the ceiling, as fragmentation is with Redis; beyond that what lives is brought further
-// down, by four times what is over and at most to 85 %: so much is free then in the spans of what went that emptying
-// some is little work (engine/shard/defrag.ts). Each worker lets its share of keys go, or all when much is over.
+// then what lives is brought further down, by four times what pages are over 98 % of the ceiling and at most to 85 %: so
+// much is free then in the spans of what went that emptying some is little work (engine/shard/defrag.ts). Each worker lets its share of keys go, or all when much is over.
 // On the data path: no allocation. Neighbours: worker.ts owns one; server-view.ts asks.
 import type { BufferPool } from "../io/buffer-pool.ts";
 import { committedPages } from "../memory/allocator.ts";
@@ -37,8 +36,8 @@ const NEAR_BYTES = 64 * 2 ** 20;
 const FULL = 0.99;
 const FURTHER = 0.14;
 const FURTHER_BY = 4;
-/** Pages over the ceiling, as a share of it, that fragmentation may take. */
-const FRAGMENTED = 0.02;
+/** What pages in use may take before what lives is brought down, as a share of the ceiling. */
+const PAGES = 0.98;
 /** Beyond this share of the ceiling, what is to go is not shared out among workers. */
 const MUCH = 1 / 64;
 
@@ -55,6 +54,8 @@ export class MemoryLedger {
   private due = 0;
   /** Bytes this worker has evicted since. */
   private evicted = 0;
+  /** Bytes of free pages that the system may back, less those given back since. */
+  spare = 0;
 
   constructor(
     private readonly keyspace: Keyspace,
@@ -98,13 +99,11 @@ export class MemoryLedger {
     if (pages > control.word(Word.PeakPages)) control.setWord(Word.PeakPages, pages);
     const { limit } = this;
     const live = this.known - keyspace.committedBytes + keyspace.liveBytes;
-    const further = Math.min(
-      Math.max(0, this.known - limit * (1 + FRAGMENTED)) * FURTHER_BY,
-      limit * FURTHER,
-    );
+    const further = Math.min(Math.max(0, this.known - limit * PAGES) * FURTHER_BY, limit * FURTHER);
     const due = live - (limit * FULL - further);
     this.due = due > limit * MUCH ? due : due / this.workers;
     this.evicted = 0;
+    this.spare = keyspace.backedBytes;
     return this.known;
   }
 
@@ -118,11 +117,6 @@ export class MemoryLedger {
   /** Bytes in use beyond `maxmemory`, 0 or less while there is room. */
   overBytes(): number {
     return this.limit === 0 ? 0 : this.known + this.grown - this.limit;
-  }
-
-  /** Whether more pages are in use than fragmentation may take. */
-  get over(): boolean {
-    return this.limit > 0 && this.overBytes() > this.limit * FRAGMENTED;
   }
 
   /** Bytes this thread has taken since memory was looked at. */

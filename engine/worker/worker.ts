@@ -458,7 +458,7 @@ export class Worker implements Events, DispatchHost, DirectSink {
     this.nextSampleMs = now + 1_000;
     for (const client of this.clients)
       if (client.backlogBytes > 0 || client.overSinceMs > 0) this.pushes.checkSoft(client, now);
-    this.defragmenter.consider(now, this.ledger.near, this.ledger.over);
+    this.defragmenter.consider(now, this.ledger.near, this.ledger.overBytes() > 0);
     this.evictor.follow();
     collectGarbage();
     this.publishFigures();
