@@ -115,9 +115,33 @@ describe("bench: a whole server and collections", () => {
     expect(await run("defrag.ts", "--quick", "--steps")).toEqual(["steps of", ...steps]);
   });
 
+  test("latency-while.ts: everything that goes on in the background, against both", async () => {
+    const rows = await run("latency-while.ts", "--quick", "--io", "epoll");
+    const both = ["nothing", "evicting", "expiring"].flatMap((what) => [`epoll, ${what}`, `redis, ${what}`]);
+    expect(rows).toEqual(["server, meanwhile", ...both, "epoll, defrag", "epoll, training"]);
+  });
+
+  test("json-cache.ts: without and with compression, against redis", async () => {
+    const rows = await run("json-cache.ts", "--quick", "--io", "epoll");
+    expect(rows).toEqual(["server", "redis", "compression off", "compression on"]);
+  });
+
   test("heap.ts --collections: the marks", async () => {
     const rows = await run("heap.ts", "--collections", "--elements", "40000", "--io", "epoll");
     expect(rows).toEqual(["stored", "started", "warm, empty", "40000 elements", "emptied"]);
+  });
+
+  test("cache.ts: hits, rate and flood, against both", async () => {
+    const rows = await run("cache.ts", "--quick", "--io", "epoll");
+    const servers = ["server", "epoll", "redis"];
+    expect(rows.slice(0, 9)).toEqual([
+      ...servers,
+      "operation",
+      "SET of new keys, P 16",
+      ...servers,
+      "values",
+    ]);
+    expect(rows).toHaveLength(9 + 8);
   });
 });
 

@@ -17,18 +17,17 @@ import type { Shard } from "../shard/shard.ts";
 import type { Defragmenter } from "./defragmenter.ts";
 import type { MemoryLedger } from "./memory-ledger.ts";
 
-/** Keys that a turn lets go when it begins, and pages of large collections freed in place of one: some 50 us of work. */
+/** Keys that a turn lets go when it begins, some 60 us of work, and those that its commands may let go besides while not
+ *  much is due; pages of large collections freed in place of one. */
 const TURN_VICTIMS = 128;
+const COMMANDS_VICTIMS = 1024;
 const RECLAIM_BLOCKS = 64;
-/** Share of the ceiling that may be due before commands let keys go, too; and how many keys a command lets go at once by
- *  the share that is due. */
+/** Shares of the ceiling that may be due before commands let keys go, too, and before they do so without an end; and how many
+ *  keys a command lets go at once by the share that is due. */
 const SLACK = 1 / 200;
-const BY_SHARE: readonly (readonly [number, number])[] = [
-  [0.1, 4096],
-  [0.05, 512],
-  [0.02, 64],
-  [0, 16],
-];
+const MUCH = 0.02;
+const SHARES = [0.1, 0.05, 0.02, 0] as const;
+const VICTIMS = [4096, 512, 64, 16] as const;
 /** Shares of pages over the ceiling: from here on commands have spans emptied, and from there on for HURRY_MS each. */
 const OVER_LITTLE = 0.01;
 const OVER_MUCH = 0.06;
@@ -52,6 +51,8 @@ export class Evictor {
   private always = false;
   private nextShard = 0;
   private nextSettled = 0;
+  /** Keys that the commands of this turn may still let go. */
+  private allowance = 0;
   /** Since memory was looked at last no shard had a key to give. */
   private stuck = false;
   /** Clients were paused when the turn began. */
@@ -104,6 +105,7 @@ export class Evictor {
     // Memory may fill within less than the second until `follow` is called.
     if (!this.keyspace.shards[this.index]!.eviction.following) this.follow();
     this.stuck = paused;
+    this.allowance = COMMANDS_VICTIMS;
     if (!paused && ledger.dueBytes() > 0) this.evict(TURN_VICTIMS);
   }
 
@@ -120,12 +122,11 @@ export class Evictor {
     if (this.paused) return true;
     if (this.rule.core === "none") return ledger.overBytes() <= 0;
     const due = ledger.dueBytes();
-    if (due > limit * SLACK && !this.stuck) {
-      for (const [share, victims] of BY_SHARE)
-        if (due > limit * share) {
-          this.evict(victims);
-          break;
-        }
+    if (due > limit * SLACK && !this.stuck && (this.allowance > 0 || due > limit * MUCH)) {
+      let step = 0;
+      while (due <= limit * SHARES[step]!) step++;
+      this.allowance -= VICTIMS[step]!;
+      this.evict(VICTIMS[step]!);
     }
     const over = ledger.overBytes() / limit;
     if (over > OVER_LITTLE)

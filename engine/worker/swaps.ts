@@ -1,7 +1,7 @@
 // swaps.ts: finished work of the compressor on its way to the workers, who put it in place: a ring a worker.
 //
-// The compressor holds no lock, ever: a thread that shares its core with a worker would sooner or later be stopped while it
-// holds one. It appends what it made of a value, with the bytes it was made of, and the worker whose turn it is puts it in
+// The compressor holds no lock, but for a moment when it frees the number of a dictionary: a thread that shares its core with a
+// worker would sooner or later be stopped while it holds one. It appends what it made of a value, with the bytes it was made of, and the worker whose turn it is puts it in
 // place if the key still has them (Shard.compress). So a write at any moment wins, and a torn read is noticed.
 //
 // Ring (bytes)          WHO WRITES IT

@@ -73,8 +73,8 @@ const STOP_MS = 2_000;
 const EXPIRE_LEAVES = 4096;
 /** Pages of removed collections that a step frees, or gives back to the system after a flush: under a millisecond. */
 const RECLAIM_BLOCKS = 1000;
-/** Keys a step reclaims before it stops, at the end of a leaf: a third of a millisecond's work. */
-const EXPIRE_KEYS = 1000;
+/** Keys a step reclaims before it stops, at the end of a leaf: a third of a millisecond's work, where all are due. */
+const EXPIRE_KEYS = 400;
 
 export class Worker implements Events, DispatchHost, DirectSink {
   readonly clock = new Clock();

@@ -1,20 +1,22 @@
 // open-loop.ts: the load generator of latency.ts, a process of its own so that it can have a core of its own.
 //
-//   bun scripts/bench/open-loop.ts PORT CONNECTIONS SECONDS RATE get|set KEYS VALUE_BYTES
+//   bun scripts/bench/open-loop.ts PORT CONNECTIONS SECONDS RATE get|set KEYS VALUE_BYTES [BESIDE]
 //   RATE > 0: open loop. Request i is due at start + i / RATE, whatever became of the requests before it, and its
 //     latency runs from when it was DUE to when its whole reply was read. A server, or a generator, that stalls is
 //     charged for every request that was due meanwhile: nothing is omitted in step with the stall.
 //   RATE = 0: closed loop, one request outstanding per connection: the saturation rate, not pipelined.
-// The first `warmUpSeconds` are not recorded. Prints one line of JSON, a Report.
+// The first `warmUpSeconds` are not recorded. Prints one line of JSON, a Told.
+// BESIDE is JSON, a Beside: what else it does meanwhile, on two more connections, and where each latency is written.
 //
 // It spins on epoll_wait(0), without allocation in the measured time (sockets.ts). `lag` says how late requests were
 // sent: where lag is near the latency, the generator was the bottleneck and not the server.
 //
-// Requests have one length and so have replies (every key exists, every value has VALUE_BYTES), which makes counting
-// replies a division. Request order within a connection is reply order; `due` keeps the times in between.
+// Requests have one length, and a reply is a value of VALUE_BYTES or null, which the second byte tells. Request order
+// within a connection is reply order; `due` keeps the times in between.
 
+import { writeFileSync } from "node:fs";
 import { Histogram } from "./histogram.ts";
-import { RandomBytes } from "./lib.ts";
+import { encode, RandomBytes } from "./lib.ts";
 import { Outgoing, Sockets } from "./sockets.ts";
 
 export interface Report {
@@ -27,6 +29,30 @@ export interface Report {
   maxUs: number;
   lagP99Us: number;
   lagMaxUs: number;
+  /** GETs answered by null, recorded or not. */
+  misses: number;
+}
+
+/** What is printed. */
+export interface Told extends Report {
+  /** What `first` and `poll` were answered; when they were sent and answered, ms since recording began. */
+  polled: { sentMs: number; ms: number; text: string }[];
+}
+
+/** Done by the generator itself and not by whoever started it, so that nobody takes its core from it. */
+export interface Beside {
+  /** Recording begins at that moment, ms since the epoch, instead of after the warm-up. */
+  recordAtMs?: number;
+  /** SETs of keys that never were, `new:` and 12 digits, at a steady rate. */
+  newPerSecond?: number;
+  newBytes?: number;
+  /** Commands sent just before recording begins. */
+  first?: string[][];
+  /** A command sent every so many ms from then on. */
+  poll?: string[];
+  pollMs?: number;
+  /** A file for pairs of Float32: ms since recording began at which a request was due, its latency in us. */
+  samples?: string;
 }
 
 const warmUpSeconds = 2;
@@ -35,17 +61,26 @@ const frameCount = 1 << 14; // prepared requests, random keys
 
 const [port, connectionCount, seconds, rate, , keys, valueBytes] = process.argv.slice(2).map(Number);
 const command = process.argv[6];
+const beside = JSON.parse(process.argv[9] ?? "{}") as Beside;
 
 const frames = new Outgoing(prepareFrames());
 const frameBytes = frames.bytes.length / frameCount;
 const replyBytes = command === "get" ? `$${valueBytes}\r\n`.length + valueBytes + 2 : 5;
-const sockets = new Sockets(port, connectionCount);
+const missBytes = 5; // $-1
+const newConnection = connectionCount;
+const askConnection = connectionCount + 1;
+const firstLeadNs = 50e6;
+const sockets = new Sockets(port, process.argv[9] === undefined ? connectionCount : connectionCount + 2);
 const { input } = sockets;
 
 const due = new Float64Array(connectionCount * dueSlots); // ring per connection: the ns each request was due
 const sent = new Uint32Array(connectionCount); // requests sent, modulo 2^32, as are those answered
 const answered = new Uint32Array(connectionCount);
-const partial = new Uint32Array(connectionCount); // bytes received of the reply under way
+const missing = new Int32Array(connectionCount); // bytes of the reply under way; -1: one has come
+const samples = new Float32Array(beside.samples === undefined ? 0 : 2 * Math.ceil(rate * seconds + 1));
+const polled: Told["polled"] = [];
+let sampled = 0;
+let misses = 0;
 
 const latency = new Histogram();
 const lag = new Histogram();
@@ -77,22 +112,89 @@ function sendOne(connection: number, dueNs: number): boolean {
 /** Reads what has come on a connection and records the replies it completes. Returns how many those were. */
 function receive(connection: number, recordFromNs: number): number {
   const got = sockets.receive(connection);
-  if (got === 0) return 0;
-  if (partial[connection] === 0 && input[0] !== (command === "get" ? 36 : 43)) {
-    throw new Error(
-      `unexpected reply ${Buffer.from(input.subarray(0, Math.min(got, 60))).toString("latin1")}`,
-    );
-  }
   const nowNs = Bun.nanoseconds();
-  const bytes = partial[connection] + got;
-  const replies = Math.floor(bytes / replyBytes);
-  partial[connection] = bytes - replies * replyBytes;
-  for (let reply = 0; reply < replies; reply++) {
+  let replies = 0;
+  for (let at = 0; at < got; ) {
+    if (missing[connection] === 0) {
+      if (input[at] !== (command === "get" ? 36 : 43)) {
+        throw new Error(`unexpected reply ${Buffer.from(input.subarray(at, at + 60)).toString("latin1")}`);
+      }
+      missing[connection] = -1;
+      at++;
+      continue;
+    }
+    if (missing[connection] === -1) {
+      const miss = input[at] === 45;
+      if (miss) misses++;
+      missing[connection] = (miss ? missBytes : replyBytes) - 1;
+    }
+    const taken = Math.min(missing[connection], got - at);
+    at += taken;
+    missing[connection] -= taken;
+    if (missing[connection] > 0) break;
     const dueNs = due[connection * dueSlots + (answered[connection] & (dueSlots - 1))];
     answered[connection]++;
-    if (dueNs >= recordFromNs) latency.record((nowNs - dueNs) / 1000);
+    replies++;
+    if (dueNs < recordFromNs) continue;
+    const us = (nowNs - dueNs) / 1000;
+    latency.record(us);
+    if (sampled < samples.length) {
+      samples[sampled++] = (dueNs - recordFromNs) / 1e6;
+      samples[sampled++] = us;
+    }
   }
   return replies;
+}
+
+const newFrame = new Outgoing(
+  encode(["SET", "new:000000000000", new RandomBytes(9).text(beside.newBytes ?? 1)]),
+);
+const newDigitsAt = Buffer.from(newFrame.bytes).indexOf("new:") + 4;
+// Counted from the microsecond, so that another run does not meet this one's keys.
+let newNumber = Math.floor((performance.timeOrigin * 1000) % 1e11);
+let newSent = 0;
+const first = new Outgoing((beside.first ?? []).map(encode).join("") || "\r\n");
+const poll = new Outgoing(encode(beside.poll ?? ["PING"]));
+let firstSent = beside.first === undefined;
+let polls = 0;
+let askedNs = 0;
+
+/** Sends what is due of the rest. */
+function sendBeside(nowNs: number, startNs: number, recordFromNs: number): void {
+  const { newPerSecond = 0, pollMs = 0 } = beside;
+  while (newSent < ((nowNs - startNs) / 1e9) * newPerSecond) {
+    for (let digit = 11, rest = newNumber; digit >= 0; digit--, rest = Math.floor(rest / 10))
+      newFrame.bytes[newDigitsAt + digit] = 48 + (rest % 10);
+    const { address, bytes } = newFrame;
+    const took = sockets.send(newConnection, address, bytes.length);
+    if (took < 0) break;
+    if (took !== bytes.length) throw new Error("a SET went out in part");
+    newNumber++;
+    newSent++;
+  }
+  if (!firstSent && nowNs >= recordFromNs - firstLeadNs) {
+    firstSent = true;
+    askedNs = nowNs;
+    sockets.send(askConnection, first.address, first.bytes.length);
+  } else if (pollMs > 0 && nowNs - recordFromNs >= polls * pollMs * 1e6) {
+    polls++;
+    askedNs = nowNs;
+    sockets.send(askConnection, poll.address, poll.bytes.length);
+  }
+}
+
+/** Reads replies to the rest. */
+function receiveBeside(connection: number, recordFromNs: number): void {
+  const got = sockets.receive(connection);
+  if (got === 0) return;
+  if (input[0] === 45) throw new Error(Buffer.from(input.subarray(0, got)).toString("latin1"));
+  if (connection === newConnection) return;
+  const text = Buffer.from(input.subarray(0, got)).toString("latin1");
+  const [sentMs, ms] = [askedNs, Bun.nanoseconds()].map((ns) => (ns - recordFromNs) / 1e6) as [
+    number,
+    number,
+  ];
+  polled.push({ sentMs, ms, text });
 }
 
 /** Runs until `endNs`; open loop waits for the last replies for a second more. */
@@ -111,9 +213,12 @@ function openLoop(startNs: number, recordFromNs: number, endNs: number): void {
       outstanding++;
       nowNs = Bun.nanoseconds();
     }
+    if (nowNs < endNs) sendBeside(nowNs, startNs, recordFromNs);
     const ready = sockets.poll();
     for (let index = 0; index < ready; index++) {
-      outstanding -= receive(sockets.ready(index), recordFromNs);
+      const connection = sockets.ready(index);
+      if (connection >= connectionCount) receiveBeside(connection, recordFromNs);
+      else outstanding -= receive(connection, recordFromNs);
     }
     if (nowNs >= endNs && (outstanding === 0 || nowNs >= endNs + 1e9)) break;
   }
@@ -135,11 +240,14 @@ function closedLoop(recordFromNs: number, endNs: number): void {
 
 if (import.meta.main) {
   const startNs = Bun.nanoseconds() + 1e6;
-  const recordFromNs = startNs + warmUpSeconds * 1e9;
+  const recordFromNs =
+    beside.recordAtMs === undefined
+      ? startNs + warmUpSeconds * 1e9
+      : Bun.nanoseconds() + (beside.recordAtMs - Date.now()) * 1e6;
   const endNs = recordFromNs + seconds * 1e9;
   if (rate > 0) openLoop(startNs, recordFromNs, endNs);
   else closedLoop(recordFromNs, endNs);
-  const report: Report = {
+  const report: Told = {
     requests: latency.count,
     perSecond: latency.count / seconds,
     p50Us: latency.percentileUs(50),
@@ -149,7 +257,10 @@ if (import.meta.main) {
     maxUs: latency.maxUs,
     lagP99Us: lag.percentileUs(99),
     lagMaxUs: lag.maxUs,
+    misses,
+    polled,
   };
+  if (beside.samples !== undefined) writeFileSync(beside.samples, samples.subarray(0, sampled));
   console.log(JSON.stringify(report));
   process.exit(0);
 }
