@@ -301,6 +301,17 @@ export class Allocator {
     this.releaseRun(page >>> Run.PageBits, page & Run.PageMask, spanPagesOf[index]!);
   }
 
+  /** Makes free runs of the empty spans that `free` has kept, one a class at most. O(classes). */
+  dropEmpty(): void {
+    const { head, segments } = this;
+    for (let index = 0; index < LEAVING; index++) {
+      const page = head[Alloc.ClassHeads + index]!;
+      if (page === 0) continue;
+      const { u32 } = segments.at(page >>> Run.PageBits);
+      if ((u32[((page & Run.PageMask) << 10) + 1]! & 0xffff) === 0) this.dropSpan(index, index, page);
+    }
+  }
+
   // Leaving
 
   /** Whether what a handle leads to is in a span that is to become empty. */

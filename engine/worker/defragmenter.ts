@@ -182,6 +182,11 @@ export class Defragmenter {
     let worstShare = over ? OVER_SHARE : full ? this.lower / 200 : this.lower / 100;
     for (const watch of this.watches) {
       const { defrag, allocator } = watch.shard;
+      if (over) {
+        watch.shard.lock();
+        allocator.dropEmpty();
+        watch.shard.unlock();
+      }
       const live = allocator.liveBytes;
       const growing = live > watch.lastLive * GROWTH;
       watch.lastLive = live;
