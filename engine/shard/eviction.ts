@@ -31,7 +31,9 @@
 //   singles u8 a cell     evicted with n = 0: 8 bits of hash
 // Memory: a state a slot (1.3 to 1.5 bytes a key), ghosts 0.56 bytes a key, and at most 10 KiB a shard.
 //
-// A key's size plays no part, as in Redis: the caller asks for victims until there is room.
+// Size: what counts is hits for bytes. Of the weakest of main a value smaller than others goes only as often as its size is of
+// theirs, and a key that wants into main is worth half a doubling of its count more for each half of their size (GreedyDual
+// Size: Cao, Irani, USITS 1997). The caller asks for victims until there is room.
 // Who writes: whoever holds the shard's lock. A hit without it goes into a list of this worker's, and is counted with the
 // next insertion or victim; when the list is full it is lost.
 // On the data path: nothing allocates, but that volatile-ttl looks through a leaf now and then where few
@@ -42,7 +44,7 @@ import { type Allocator, Handle } from "../memory/allocator.ts";
 import { assert } from "../memory/assert.ts";
 import { Key } from "../memory/key.ts";
 import type { Mover } from "../memory/mover.ts";
-import { deadlineAt, keyBytesAt, keyStartAt } from "../memory/record.ts";
+import { deadlineAt, hasPagesAt, keyBytesAt, keyStartAt, recordBytesAt } from "../memory/record.ts";
 import type { Region } from "../memory/region.ts";
 import { Super } from "../memory/segments.ts";
 import type { Clock } from "./clock.ts";
@@ -115,6 +117,8 @@ const enum F {
   AllHits = 10,
   /** Of the window's hand and of main's. */
   HandPosition = 11,
+  /** Of the records at which hands stop. */
+  MeanBytes = 13,
   /** Hits on and presence of each class (n * 16 + age), fading. */
   Hits = 16,
   Held = 144,
@@ -201,6 +205,14 @@ const PENDING = 64;
 /** Keys that go from a window that is too large to main in one call. */
 const PROMOTIONS = 64;
 const UNKNOWN_AGE = 8;
+/** What half the size is worth to a key that wants into main, in doublings of its count, and at most; from which relative
+ *  size on a value is like others; how many may be passed over for a victim; a collection with pages. */
+const SIZE_WEIGHT = 0.5;
+const SIZE_MOST = 1;
+const LIKE_OTHERS = 0.75;
+const MOST_PASSED = 8;
+const LARGE = 16;
+const MEAN_WEIGHT = 1 / 256;
 /** Slots there are for each of the 1/32 of the keys that go until marks are made anew, about. */
 const SLOTS_A_VICTIM = 40;
 const END = 2 ** 32;
@@ -828,20 +840,23 @@ export class Eviction implements EvictionPolicy, StateKeeper {
         continue;
       }
       if (main > 0 && window < quota) {
-        if (!this.seek(Mark.Main)) return this.anyone();
-        if (this.mayGo()) return this.letGo();
+        const found = this.seekWeakest();
+        if (found < 0) return this.anyone();
+        if (found > 0) return this.letGo();
         continue;
       }
       if (!this.seek(Mark.Window)) return this.anyone();
       if (!this.mayGo()) continue;
+      const worth = Math.max(-SIZE_MOST, Math.min(SIZE_MOST, -SIZE_WEIGHT * Math.log2(this.relativeSize())));
       const { high, low } = this.victimKey;
       let n = this.recall(high, low);
       if ((index.foundState & 1) === 0) n = 2 * Math.log2(1 + 2 ** (n / 2));
       const state = this.mainState(n);
-      if (main > 0 && n / 2 > f64[f + F.Weakest]! + MARGIN) {
+      if (main > 0 && n / 2 + worth > f64[f + F.Weakest]! + MARGIN) {
         this.setFound(state);
-        if (!this.seek(Mark.Main)) return this.anyone();
-        if (this.mayGo()) return this.letGo();
+        const found = this.seekWeakest();
+        if (found < 0) return this.anyone();
+        if (found > 0) return this.letGo();
         continue;
       }
       this.reject(high, low);
@@ -849,6 +864,31 @@ export class Eviction implements EvictionPolicy, StateKeeper {
       this.victimDb = this.seenDb;
       return this.seenHandle;
     }
+  }
+
+  /** Moves main's hand to the next key that goes: of the weakest, the smaller a value is the more often it is passed over.
+   *  1; 0 when there is one less that is followed, -1 when there is none. */
+  private seekWeakest(): number {
+    for (let passed = 0; ; passed++) {
+      if (!this.seek(Mark.Main)) return -1;
+      if (!this.mayGo()) return 0;
+      const size = this.relativeSize();
+      if (passed === MOST_PASSED || size >= LIKE_OTHERS || this.chance() < size) return 1;
+    }
+  }
+
+  /** Bytes of the record at which a hand stopped, relative to what they are in the middle. */
+  private relativeSize(): number {
+    const { f64 } = this.region;
+    const mean = this.f + F.MeanBytes;
+    const region = this.allocator.regionOf(this.seenHandle);
+    const at = (this.seenHandle & Handle.GranuleMask) << Handle.GranuleShift;
+    if (hasPagesAt(region, at)) return LARGE;
+    const bytes = recordBytesAt(region, at);
+    const before = f64[mean]!;
+    const now = before === 0 ? bytes : before + (bytes - before) * MEAN_WEIGHT;
+    f64[mean] = now;
+    return bytes / now;
   }
 
   /** The key of main at which the hand stopped is the victim. */
