@@ -594,12 +594,13 @@ export class Eviction implements EvictionPolicy, StateKeeper {
     const handle = index.foundRegion.u32[index.foundWord]!;
     const capacity = f64[f + F.Capacity]!;
     if (i32[i + I.Recount] !== 0) this.recount();
-    if (this.pending > 0) this.settle();
     this.tick(capacity);
     this.regret(key.high, key.low);
     if (i32[i + I.UntilTune]!-- <= 0) this.tune();
-    // Any of these may have left the index elsewhere.
-    index.findRecord(db, key.high, key.low, handle);
+    if (this.pending > 0) {
+      this.settle();
+      index.findRecord(db, key.high, key.low, handle);
+    }
     if (index.foundState < 0) {
       const adopted = this.adopt(db, key.high >>> 0);
       index.findRecord(db, key.high, key.low, handle);
@@ -847,7 +848,10 @@ export class Eviction implements EvictionPolicy, StateKeeper {
       }
       if (!this.seek(Mark.Window)) return this.anyone();
       if (!this.mayGo()) continue;
-      const worth = Math.max(-SIZE_MOST, Math.min(SIZE_MOST, -SIZE_WEIGHT * Math.log2(this.relativeSize())));
+      const size = this.relativeSize();
+      let worth = 0;
+      if (size < LIKE_OTHERS || size > 1 / LIKE_OTHERS)
+        worth = Math.max(-SIZE_MOST, Math.min(SIZE_MOST, -SIZE_WEIGHT * Math.log2(size)));
       const { high, low } = this.victimKey;
       let n = this.recall(high, low);
       if ((index.foundState & 1) === 0) n = 2 * Math.log2(1 + 2 ** (n / 2));
