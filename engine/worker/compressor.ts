@@ -1,6 +1,7 @@
 // compressor.ts: the thread that compresses what has grown cold. It holds no lock, waits for nobody and works for a share
 // of its time only, at the lowest priority: what it finds is put in place by the workers (swaps.ts).
 // Started by host.ts once there is something to compress; ends with the workers. Neighbours: sweeper.ts does the work.
+import { fullGC } from "bun:jsc";
 import { workerData } from "node:worker_threads";
 import { zstdAvailable, zstdReason } from "../compress/codec.ts";
 import { Settings } from "../config/settings.ts";
@@ -38,6 +39,8 @@ function wakeWorkers(): void {
 }
 
 let settingsVersion = -1;
+/** Dictionaries made when garbage was last collected. */
+let collectedAt = 0;
 let mode = "off";
 
 function readSettings(): void {
@@ -64,6 +67,11 @@ while (control.word(Word.Stop) === 0) {
   const swept = sweeper.step(STEP_MS);
   const busyMs = performance.now() - begun;
   if (swept !== Swept.More) wakeWorkers();
+  // What training leaves behind is large and old by the time it is garbage: a collection of young objects would not find it.
+  if (dictionaries.made !== collectedAt) {
+    collectedAt = dictionaries.made;
+    fullGC();
+  }
   const pauseMs = Math.max(1, busyMs / share - busyMs);
   await Bun.sleep(swept === Swept.Rest && sweeper.options.ageMs > 0 ? Math.max(IDLE_MS, pauseMs) : pauseMs);
 }
