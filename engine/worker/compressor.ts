@@ -1,7 +1,6 @@
 // compressor.ts: the thread that compresses what has grown cold. It holds no lock, waits for nobody and works for a share
 // of its time only, at the lowest priority: what it finds is put in place by the workers (swaps.ts).
 // Started by host.ts once there is something to compress; ends with the workers. Neighbours: sweeper.ts does the work.
-import { fullGC } from "bun:jsc";
 import { workerData } from "node:worker_threads";
 import { zstdAvailable, zstdReason } from "../compress/codec.ts";
 import { Settings } from "../config/settings.ts";
@@ -12,6 +11,7 @@ import { Keyspace } from "../shard/keyspace.ts";
 import { Control, Word } from "./control.ts";
 import { logLine } from "./log.ts";
 import type { CompressorPlan } from "./plan.ts";
+import { collectAll } from "./resident.ts";
 import { Swaps } from "./swaps.ts";
 import { Sweeper, Swept, sweepOptions } from "./sweeper.ts";
 
@@ -70,7 +70,7 @@ while (control.word(Word.Stop) === 0) {
   // What training leaves behind is large and old by the time it is garbage: a collection of young objects would not find it.
   if (dictionaries.made !== collectedAt) {
     collectedAt = dictionaries.made;
-    fullGC();
+    collectAll();
   }
   const pauseMs = Math.max(1, busyMs / share - busyMs);
   await Bun.sleep(swept === Swept.Rest && sweeper.options.ageMs > 0 ? Math.max(IDLE_MS, pauseMs) : pauseMs);

@@ -4,9 +4,9 @@
 // would let as much garbage pile up before it collects by itself. The data path makes next to none, but what it does
 // make (texts of odd numbers, cold commands) would stay for days: so it is collected once it may have come to something.
 // A collection of young objects takes half a millisecond here, as hardly anything lives on.
-// Neighbours: worker.ts calls `collectGarbage` once a second; server-view.ts prints the resident size.
+// Neighbours: worker.ts calls `collectGarbage` once a second, compressor.ts `collectAll`; server-view.ts prints the size.
 
-import { edenGC } from "bun:jsc";
+import { edenGC, fullGC } from "bun:jsc";
 import { readFileSync } from "node:fs";
 
 /** Growth of private memory after which a worker collects. */
@@ -37,4 +37,9 @@ export function collectGarbage(): void {
   if (privateBytes - floor < GROWTH_BYTES) return;
   edenGC();
   floor = resident().privateBytes;
+}
+
+/** Collects all garbage of this thread: for one that nobody waits for. */
+export function collectAll(): void {
+  fullGC();
 }
