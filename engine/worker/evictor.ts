@@ -38,8 +38,10 @@ const HURRY_MOST = 3;
  *  at that share, in some 10 us: more when there are more. */
 const SPARE = 0.01;
 const SPARE_PAGES = 16;
-/** Requests count from this share of the ceiling on: before that nothing is paid for eviction. */
+/** Requests count from this share of the ceiling on: before that nothing is paid for eviction. Below a small ceiling they
+ *  always do, as it is full before they could tell anything. */
 const FOLLOWED_FROM = 0.4;
+const SMALL = 256 * 2 ** 20;
 /** A shard counts on so many times the keys it has, at most, until memory has been full. */
 const GROWTH = 1.25;
 const LEAST_KEYS = 1024;
@@ -49,7 +51,7 @@ const UNSETTLED = 16;
 export class Evictor {
   private rule: EvictionRule = evictionRules.noeviction;
   private limit = 0;
-  /** Requests count from the first key on: OBJECT FREQ is to tell of them. */
+  /** Requests count from the first key on: OBJECT FREQ is to tell of them, or the ceiling is small. */
   private always = false;
   private nextShard = 0;
   private nextSettled = 0;
@@ -71,7 +73,7 @@ export class Evictor {
   configure(settings: Settings): void {
     this.rule = evictionRules[settings.get("maxmemory-policy") as keyof typeof evictionRules];
     this.limit = settings.number("maxmemory");
-    this.always = settings.get("maxmemory-policy")!.endsWith("lfu");
+    this.always = settings.get("maxmemory-policy")!.endsWith("lfu") || this.limit < SMALL;
     this.ledger.setLimit(this.limit);
     this.stuck = false;
     for (const { eviction } of this.keyspace.shards) eviction.configure(this.rule);
