@@ -32,6 +32,7 @@ import { ptr } from "bun:ffi";
 import { readFileSync, writeSync } from "node:fs";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { seeded } from "../../tests/support/random.ts";
 import {
   cpuSeconds,
   info,
@@ -54,7 +55,6 @@ import {
   versionOf,
 } from "./lib.ts";
 import { cpuOf, Rates, type Sample, sampleOf } from "./rates.ts";
-import { seeded } from "./request-mixes.ts";
 import { Sockets } from "./sockets.ts";
 
 // What is generated ------------------------------------------------------------------------------------------------

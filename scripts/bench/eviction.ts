@@ -22,9 +22,10 @@ import { Segments } from "../../engine/memory/segments.ts";
 import { Clock } from "../../engine/shard/clock.ts";
 import { evictionRules } from "../../engine/shard/eviction.ts";
 import { Shard } from "../../engine/shard/shard.ts";
+import { seeded } from "../../tests/support/random.ts";
 import { table } from "./lib.ts";
 import { lru, min, redisLru, type Simulation, s3fifo } from "./reference-caches.ts";
-import { mixes, type Requests, readTrace, readTraces, seeded } from "./request-mixes.ts";
+import { mixes, type Requests, readTrace, readTraces } from "./request-mixes.ts";
 
 const { values: options } = parseArgs({
   options: {

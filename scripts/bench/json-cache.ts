@@ -43,6 +43,7 @@ import {
   versionOf,
   warmUp,
 } from "./lib.ts";
+import { zipf } from "./request-mixes.ts";
 import { Outgoing, Sockets } from "./sockets.ts";
 
 const { values: options } = parseArgs({
@@ -201,33 +202,10 @@ function requests(): Requests {
 
 // Load -------------------------------------------------------------------------------------------------------------
 
-/** Numbers by Zipf's law, 0 most often. */
-class Zipf {
-  private readonly sums: Float64Array;
-  private readonly random = new RandomBytes(11);
-
-  constructor(count: number) {
-    this.sums = new Float64Array(count);
-    for (let i = 0, sum = 0; i < count; i++) this.sums[i] = sum += 1 / (i + 1) ** skew;
-  }
-
-  next(): number {
-    const { sums } = this;
-    const at = (this.random.next() / 2 ** 32) * sums.at(-1)!;
-    let low = 0;
-    for (let high = sums.length - 1; low < high; ) {
-      const middle = (low + high) >>> 1;
-      if (sums[middle]! <= at) low = middle + 1;
-      else high = middle;
-    }
-    return low;
-  }
-}
-
 /** The keys that were asked for in a long sequence, the last one last. */
-function recent(zipf: Zipf): number[] {
+function recent(draw: () => number): number[] {
   const last = new Int32Array(keyCount);
-  for (let i = 1; i <= keyCount * 30; i++) last[zipf.next()] = i;
+  for (let i = 1; i <= keyCount * 30; i++) last[draw()] = i;
   return Array.from(last.keys())
     .filter((number) => last[number]! > 0)
     .sort((a, b) => last[a]! - last[b]!);
@@ -309,8 +287,9 @@ interface Outcome {
 }
 
 const all = requests();
-const zipf = new Zipf(keyCount);
-const asked = recent(zipf);
+const random = new RandomBytes(11);
+const draw = zipf(keyCount, skew, () => random.next() / 2 ** 32);
+const asked = recent(draw);
 const megabytes = (bytes: number) => (bytes / 1e6).toFixed(1);
 
 /** Fills a server that compresses, the keys asked for last first, as far as there is room, again and again when
@@ -370,7 +349,7 @@ async function run(subject: Subject, maxmemory: number, paced: boolean): Promise
     let hits = 0;
     const from = performance.now();
     for (let request = 0; request < warm + counted; request += batch) {
-      const missed = lookUp(Array.from({ length: batch }, () => zipf.next()));
+      const missed = lookUp(Array.from({ length: batch }, () => draw()));
       if (request >= warm) hits += batch - missed;
       await keepPace(request, from);
     }

@@ -6,6 +6,7 @@
 
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
+import { seeded } from "../../tests/support/random.ts";
 
 export interface Requests {
   name: string;
@@ -15,17 +16,6 @@ export interface Requests {
   capacities: readonly number[];
   /** Requests before this one are not counted: the cache fills. */
   from: number;
-}
-
-/** Numbers in [0, 1) from mulberry32. */
-export function seeded(seed: number): () => number {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
 }
 
 /** One trace, at those capacities or at 1, 10 and 30 % of its keys. */
@@ -56,7 +46,7 @@ export function readTraces(folder: string): Requests[] {
 }
 
 /** Draws ranks 0 .. n - 1 with frequencies 1 / (rank + 1) ^ skew. */
-function zipf(n: number, skew: number, chance: () => number): () => number {
+export function zipf(n: number, skew: number, chance: () => number): () => number {
   const sums = new Float64Array(n);
   let sum = 0;
   for (let i = 0; i < n; i++) {
