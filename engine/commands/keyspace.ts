@@ -362,22 +362,17 @@ function objectRefcount(call: Call): void {
   call.reply.integer(1);
 }
 
-/** Whether keys go by how often they are asked for. */
-function byFrequency(call: Call): boolean {
-  return call.server.setting("maxmemory-policy")!.endsWith("lfu");
-}
-
 /** OBJECT IDLETIME key: at least as long it was not asked for. */
 function objectIdletime(call: Call): void {
   if (!findObject(call)) return call.reply.nil();
-  if (byFrequency(call)) return call.reply.error(Errors.noIdleTime);
+  if (call.shard.eviction.byFrequency) return call.reply.error(Errors.noIdleTime);
   call.reply.integer(Math.floor(call.shard.eviction.idleMs / 1000));
 }
 
 /** OBJECT FREQ key */
 function objectFreq(call: Call): void {
   if (!findObject(call)) return call.reply.nil();
-  if (!byFrequency(call)) return call.reply.error(Errors.noFrequency);
+  if (!call.shard.eviction.byFrequency) return call.reply.error(Errors.noFrequency);
   call.reply.integer(call.shard.eviction.frequency);
 }
 

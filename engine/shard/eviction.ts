@@ -9,7 +9,7 @@
 //             of its time in the window, is nearly twice as high (TinyLFU: Einziger, Friedman, Manes, ACM TOS 2017). Of
 //             equals the older stays: that is what keeps a part of a loop.
 //   Window    its share climbs the hill of hits: up for a key that comes back soon after the window let it go, down for a
-//             hit on the weakest tenth of main (Cliffhanger: Cidon et al., NSDI 2016), each only while the sums of both
+//             hit on the weakest part of main (Cliffhanger: Cidon et al., NSDI 2016), each only while the sums of both
 //             differ clearly.
 //   Reach     of three, the one whose weakest fifth of main had the fewest hits, counted for each pair of n and age (hits
 //             by class and age as in EVA and LHD: Beckmann, Sanchez, HPCA 2017; Beckmann, Chen, Cidon, NSDI 2018).
@@ -55,16 +55,18 @@ export interface EvictionRule {
   readonly core: EvictionCore;
   /** Only keys with a deadline may go. */
   readonly volatile: boolean;
+  /** By how often they are asked for: OBJECT tells of that and not of how long they were not. */
+  readonly frequency?: boolean;
 }
 
 /** Redis's names of policies. */
 export const evictionRules = {
   noeviction: { core: "none", volatile: false },
   "allkeys-lru": { core: "adaptive", volatile: false },
-  "allkeys-lfu": { core: "adaptive", volatile: false },
+  "allkeys-lfu": { core: "adaptive", volatile: false, frequency: true },
   "allkeys-random": { core: "random", volatile: false },
   "volatile-lru": { core: "adaptive", volatile: true },
-  "volatile-lfu": { core: "adaptive", volatile: true },
+  "volatile-lfu": { core: "adaptive", volatile: true, frequency: true },
   "volatile-random": { core: "random", volatile: true },
   "volatile-ttl": { core: "ttl", volatile: true },
 } as const satisfies Readonly<Record<string, EvictionRule>>;
@@ -74,6 +76,8 @@ export interface EvictionPolicy {
   hit(db: number, key: Key, exclusive: boolean): void;
   /** A key was put into the index (`insert`, not yet followed by anything else of it). What the index found is kept. */
   inserted(db: number, key: Key): void;
+  /** A key got its first deadline, and is what the index has found. */
+  deadlineGiven(db: number, key: Key): void;
   /** Handle of the record to remove, its key in `victimKey` and `victimDb`, and what the index has found; 0 when nothing
    *  may go. */
   victim(): number;
@@ -108,7 +112,7 @@ const enum F {
   Up = 3,
   Down = 4,
   Capacity = 5,
-  /** What a hit on the weakest tenth counts: less than 1 when more keys than a tenth are as weak. */
+  /** What a hit on the weakest part counts: less than 1 when more keys than SEGMENT are as weak. */
   LowShare = 6,
   /** Rank below which `victim` takes keys of main. */
   Weakest = 7,
@@ -1173,6 +1177,11 @@ export class Eviction implements EvictionPolicy, StateKeeper {
   }
 
   // What OBJECT tells of a key that was just found
+
+  /** Whether it tells of `frequency`, and not of `idleMs`. */
+  get byFrequency(): boolean {
+    return this.rule.frequency === true;
+  }
 
   /** Milliseconds for which it was surely not asked for. */
   get idleMs(): number {

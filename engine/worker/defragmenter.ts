@@ -3,8 +3,9 @@
 //
 // A shard's waste is what its pages hold beside live slots, and what values are shorter than their slots. A cycle begins
 // when it is more than active-defrag-threshold-lower percent of what lives there, once a second the shard with most of it,
-// one at a time; while too many pages are in use, for little waste, and commands that need memory make steps, too. Shards that grow fast are left alone: they fill their own holes. After a cycle that gave little back the
-// shard waits, each time longer, unless as much waste again has come since.
+// one at a time; while too many pages are in use, for little waste, and commands that need memory make steps, too. Shards that
+// grow fast are left alone: they fill their own holes. After a cycle that gave little back the shard waits, each time longer,
+// unless as much waste again has come since.
 // Steps: each may take STEP_MS. What a unit of a step's budget takes on this machine is measured and remembered, so that
 // the first steps, which the compiler has not seen yet, are short, and the later ones as long as they should be.
 // Pace: steps follow each other so that they take a share of a core: active-defrag-cycle-min percent at the lower threshold,

@@ -73,7 +73,7 @@ export class Evictor {
   configure(settings: Settings): void {
     this.rule = evictionRules[settings.get("maxmemory-policy") as keyof typeof evictionRules];
     this.limit = settings.number("maxmemory");
-    this.always = settings.get("maxmemory-policy")!.endsWith("lfu") || this.limit < SMALL;
+    this.always = this.rule.frequency === true || this.limit < SMALL;
     this.ledger.setLimit(this.limit);
     this.stuck = false;
     for (const { eviction } of this.keyspace.shards) eviction.configure(this.rule);

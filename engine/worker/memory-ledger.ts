@@ -88,9 +88,8 @@ export class MemoryLedger {
     // Other workers' buffers as of the end of their last turn, one's own as they are.
     f64[page + Figure.BufferBytes] = pool.usedBytes;
     f64[page + Figure.SpareBytes] = pool.heldBytes - pool.usedBytes;
-    const used = keyspace.usedBytes;
     this.known =
-      used +
+      keyspace.usedBytes +
       exchange.usedBytes +
       control.sum(Figure.BufferBytes) +
       control.sum(Figure.SpareBytes) +
