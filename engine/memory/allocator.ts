@@ -29,7 +29,15 @@
 import { assert } from "./assert.ts";
 import type { Region } from "./region.ts";
 import type { Segments } from "./segments.ts";
-import { classOf, Size, slotBytesOf, spanPagesOf, spanSlotsOf, spanStartOf } from "./size-classes.ts";
+import {
+  classOf,
+  lastNearOf,
+  Size,
+  slotBytesOf,
+  spanPagesOf,
+  spanSlotsOf,
+  spanStartOf,
+} from "./size-classes.ts";
 
 export const enum Handle {
   SegmentShift = 27,
@@ -51,6 +59,8 @@ export const enum Alloc {
   RunBins = 328, // 32 exact bins (1..32 pages), then 18 by power of two; of runs with backed pages
   ColdBins = 378, // the same of runs without
   End = 428,
+  Spans = 1280, // 255 words: spans of each class that do not leave
+  SpansEnd = 1535,
 }
 
 /** In place of a class: the spans that leave. */
@@ -144,6 +154,7 @@ export class Allocator {
     const mark = Math.max(head[Alloc.SegmentPages]!, segments.firstPage(newest));
     committedPages -= head[Alloc.UsedPages]!;
     head.fill(0, Alloc.UsedPages, Alloc.End);
+    head.fill(0, Alloc.Spans, Alloc.SpansEnd);
     head[Alloc.SegmentPages] = mark;
     for (let s = 0; s <= newest; s++) {
       const used = s === newest ? mark : segments.pages;
@@ -213,12 +224,13 @@ export class Allocator {
   /** A handle to at least `bytes` bytes, or 0 when there is no memory. Contents are whatever was there. */
   allocate(bytes: number): number {
     if (bytes > Size.MaxSlotBytes) return this.allocateLarge(bytes);
-    const index = classOf(bytes);
     const { head, segments } = this;
+    let index = classOf(bytes);
     let page = head[Alloc.ClassHeads + index]!;
     if (page === 0) {
-      page = this.newSpan(index);
-      if (page === 0) return 0;
+      index = this.makeRoom(index);
+      if (index < 0) return 0;
+      page = head[Alloc.ClassHeads + index]!;
     }
     const segment = page >>> Run.PageBits;
     const { u32 } = segments.at(segment);
@@ -296,8 +308,10 @@ export class Allocator {
 
   /** An empty span of a class, on its list or that of the leaving, becomes a free run. */
   private dropSpan(list: number, index: number, page: number): void {
+    const { head } = this;
     this.unlinkSpan(list, page);
-    if (list === LEAVING) this.head[Alloc.LeavingSpans] = this.head[Alloc.LeavingSpans]! - 1;
+    if (list === LEAVING) head[Alloc.LeavingSpans] = head[Alloc.LeavingSpans]! - 1;
+    else head[Alloc.Spans + index] = head[Alloc.Spans + index]! - 1;
     this.releaseRun(page >>> Run.PageBits, page & Run.PageMask, spanPagesOf[index]!);
   }
 
@@ -340,6 +354,7 @@ export class Allocator {
     for (let i = 0; i < spanPagesOf[index]!; i++) u32[map + i] = u32[map + i]! | Span.Leaving;
     this.linkSpan(LEAVING, page);
     head[Alloc.LeavingSpans] = head[Alloc.LeavingSpans]! + 1;
+    head[Alloc.Spans + index] = head[Alloc.Spans + index]! - 1;
   }
 
   /** Lets up to `most` of the leaving spans stay after all. False when there are more. */
@@ -357,6 +372,7 @@ export class Allocator {
       const live = u32[((page & Run.PageMask) << 10) + 1]! & 0xffff;
       if (live < spanSlotsOf[index]!) this.linkSpan(index, page);
       head[Alloc.LeavingSpans] = head[Alloc.LeavingSpans]! - 1;
+      head[Alloc.Spans + index] = head[Alloc.Spans + index]! + 1;
     }
     return head[Alloc.ClassHeads + LEAVING] === 0;
   }
@@ -388,14 +404,24 @@ export class Allocator {
     }
   }
 
-  private newSpan(index: number): number {
+  /** The class, or one a little larger, which has a free slot now; -1 when there is no memory. */
+  private makeRoom(index: number): number {
+    const { head } = this;
+    if (head[Alloc.Spans + index]! < Size.FewSpans) {
+      const last = lastNearOf[index]!;
+      for (let near = index + 1; near <= last; near++) if (head[Alloc.ClassHeads + near] !== 0) return near;
+    }
+    if (this.newSpan(index)) return index;
+    // The free slots of what leaves are better than none.
+    while (!this.stay(1024));
+    return head[Alloc.ClassHeads + index] !== 0 ? index : -1;
+  }
+
+  private newSpan(index: number): boolean {
+    const { head } = this;
     const pages = spanPagesOf[index]!;
     const page = this.takeRun(pages);
-    if (page < 0) {
-      // The free slots of what leaves are better than none.
-      while (!this.stay(1024));
-      return this.head[Alloc.ClassHeads + index]!;
-    }
+    if (page < 0) return false;
     const segment = page >>> Run.PageBits;
     const first = page & Run.PageMask;
     const { u32 } = this.segments.at(segment);
@@ -405,7 +431,8 @@ export class Allocator {
     u32[span] = 0;
     u32[span + 1] = 0;
     this.linkSpan(index, page);
-    return page;
+    head[Alloc.Spans + index] = head[Alloc.Spans + index]! + 1;
+    return true;
   }
 
   private linkSpan(index: number, page: number): void {
@@ -640,6 +667,7 @@ export class Allocator {
     let backed = 0;
     let leaving = 0;
     const withRoom = new Int32Array(LEAVING + 1);
+    const ofClass = new Int32Array(Size.ClassCount);
     for (let s = 0; s < segments.count; s++) {
       const { u32 } = segments.at(s);
       const map = segments.mapWord(s);
@@ -674,6 +702,7 @@ export class Allocator {
               u32[map + page + i] === (Kind.Span | (index << 2) | (i << Span.BackShift) | leaves),
               `page ${page + i} is the span's`,
             );
+          if (leaves === 0) ofClass[index] = ofClass[index]! + 1;
           const list = leaves === 0 ? index : LEAVING;
           if (leaves !== 0 || spanLive < spanSlotsOf[index]!) withRoom[list] = withRoom[list]! + 1;
         } else if (kind === Kind.Large) live += length * Size.PageBytes;
@@ -711,6 +740,8 @@ export class Allocator {
       }
       assert(spans === withRoom[list], `list ${list}: ${spans} spans of ${withRoom[list]} with room`);
     }
+    for (let index = 0; index < Size.ClassCount; index++)
+      assert(ofClass[index] === head[Alloc.Spans + index], `class ${index}: ${ofClass[index]} spans`);
     assert(used === head[Alloc.UsedPages]!, `used pages: counted ${used}, kept ${head[Alloc.UsedPages]}`);
     assert(backed === head[Alloc.BackedPages]!, `backed: counted ${backed}, kept ${head[Alloc.BackedPages]}`);
     assert(leaving === head[Alloc.LeavingSpans]!, `leaving: counted ${leaving}`);

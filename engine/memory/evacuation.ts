@@ -2,7 +2,8 @@
 // many slots of few.
 //
 // A first pass over the page map counts the spans, class by class, by how full they are. Of each class as many may go as
-// its free slots, but for a small share, are spans: what lives in those that go fits the free slots of the rest. Of classes
+// its free slots, but for a small share, are spans: what lives in those that go fits the free slots of the rest. The few
+// spans of a class all go when what lives there fits free slots that are a little larger. Of classes
 // with much that is loose (mover.ts) some more may go, full ones too: what lives there fits fewer bytes of other classes,
 // so memory grows by less than those take before it shrinks, and they are a few megabytes at a time. A second pass lets
 // them leave, the emptiest first. What has changed between the passes only makes the choice worse.
@@ -11,7 +12,7 @@
 // Off the data path. Neighbours: allocator.ts, engine/shard/defrag.ts.
 import { Alloc, type Allocator, Span } from "./allocator.ts";
 import type { Mover } from "./mover.ts";
-import { Size, spanPagesOf, spanSlotsOf } from "./size-classes.ts";
+import { lastNearOf, Size, spanPagesOf, spanSlotsOf } from "./size-classes.ts";
 
 /** Steps of fullness that are told apart; the last is that of full spans. */
 const LEVELS = 33;
@@ -70,10 +71,11 @@ export class Evacuation {
     for (let index = 0; index < Size.ClassCount; index++) {
       const spare = live[index]! / (1 << SPARE_SHIFT);
       let going = Math.floor((free[index]! - spare) / spanSlotsOf[index]!);
+      let count = 0;
+      for (let level = 0; level < LEVELS; level++) count += spans[index * LEVELS + level]!;
+      if (count > 0 && count < Size.FewSpans && this.fitsNear(index)) going = count;
       if (batch > 0 && mover.loose[index]! > mover.seen[index]! * LOOSE_SHARE) {
         const spanBytes = spanPagesOf[index]! * Size.PageBytes;
-        let count = 0;
-        for (let level = 0; level < LEVELS; level++) count += spans[index * LEVELS + level]!;
         const more = Math.min(count, Math.ceil(batch / spanBytes));
         batch -= more * spanBytes;
         going = Math.max(going, more);
@@ -86,6 +88,22 @@ export class Evacuation {
       }
     }
     return any;
+  }
+
+  /** Whether what lives in a class fits the free slots of those where it may lie as well; then they are taken. */
+  private fitsNear(index: number): boolean {
+    const { live, free } = this;
+    const last = lastNearOf[index]!;
+    let room = 0;
+    for (let near = index + 1; near <= last; near++) room += free[near]!;
+    let left = live[index]!;
+    if (left > room) return false;
+    for (let near = index + 1; near <= last; near++) {
+      const taken = Math.min(left, free[near]!);
+      free[near] = free[near]! - taken;
+      left -= taken;
+    }
+    return true;
   }
 
   /** Goes on with a pass. True at its end. */

@@ -11,7 +11,7 @@
 // Neighbours: allocator.ts; engine/index, engine/types and engine/shard/defrag.ts use it.
 import { type Allocator, Handle } from "./allocator.ts";
 import { copyBytes } from "./region.ts";
-import { classOf, Size, slotBytesOf } from "./size-classes.ts";
+import { classOf, isLoose, Size, slotBytesOf } from "./size-classes.ts";
 
 /** About nanoseconds. */
 export const enum Cost {
@@ -58,7 +58,7 @@ export class Mover {
       const index = classOf(slot);
       this.seen[index] = this.seen[index]! + slot;
       const tight = slotBytesOf[classOf(bytes)]!;
-      if (tight <= slot - (slot >> 3)) this.loose[index] = this.loose[index]! + slot - tight;
+      if (isLoose(slot, tight)) this.loose[index] = this.loose[index]! + slot - tight;
     }
     return this.leaving(handle);
   }

@@ -16,6 +16,7 @@ export const enum Super {
   // 64..427: the allocator (Alloc in allocator.ts)
   Addresses = 256, // f64 index: words 512..575
   Shard = 640, // i32 word: the shard's own fields from here on (shard.ts)
+  // 1280..1534: the allocator (Alloc in allocator.ts)
   Bytes = 8192,
 }
 

@@ -13,6 +13,9 @@ export const enum Size {
   CacheLineBytes = 64,
   MaxSlotBytes = 32768,
   ClassCount = 255,
+  /** A class with fewer spans fills free slots of the next larger ones rather than take a span: where little lives in many
+   *  sizes, spans of which a few slots are used would be most of it. */
+  FewSpans = 4,
 }
 
 /** Bytes of a slot of each class. */
@@ -23,6 +26,8 @@ export const spanPagesOf = new Int32Array(Size.ClassCount);
 export const spanSlotsOf = new Int32Array(Size.ClassCount);
 /** Bytes before the first slot of a span: its header, rounded to a cache line where slots are whole lines. */
 export const spanStartOf = new Int32Array(Size.ClassCount);
+/** The last class whose slots are so little larger that what lies there is not loose (`isLoose`). */
+export const lastNearOf = new Int32Array(Size.ClassCount);
 
 const SMALL_CLASSES = 63; // 16, 24, ..., 512
 
@@ -31,6 +36,11 @@ export function classOf(bytes: number): number {
   if (bytes <= 512) return bytes <= 16 ? 0 : (bytes - 9) >> 3;
   const octave = 22 - Math.clz32(bytes - 1); // 513..1024 is 0
   return SMALL_CLASSES + (octave << 5) + (((bytes - 1) >> (octave + 4)) & 31);
+}
+
+/** Whether what needs `bytes` wastes so much of a slot of `slot` bytes that it is worth a move. */
+export function isLoose(slot: number, bytes: number): boolean {
+  return bytes <= slot - (slot >> 3);
 }
 
 for (let index = 0; index < Size.ClassCount; index++) {
@@ -55,3 +65,7 @@ for (let index = 0; index < Size.ClassCount; index++) {
   }
 }
 assert(slotBytesOf[Size.ClassCount - 1] === Size.MaxSlotBytes, "the last class is the largest slot");
+for (let index = 0, near = 0; index < Size.ClassCount; index++) {
+  while (near + 1 < Size.ClassCount && !isLoose(slotBytesOf[near + 1]!, slotBytesOf[index]!)) near++;
+  lastNearOf[index] = near;
+}

@@ -21,7 +21,7 @@ import { type Allocator, Handle } from "../memory/allocator.ts";
 import { Evacuation } from "../memory/evacuation.ts";
 import { Cost, Mover } from "../memory/mover.ts";
 import { hasPages, recordBytesAt } from "../memory/record.ts";
-import { Size } from "../memory/size-classes.ts";
+import { isLoose, Size } from "../memory/size-classes.ts";
 import { relocatePages } from "../types/pages.ts";
 import { Place } from "./place.ts";
 import type { Shard } from "./shard.ts";
@@ -227,7 +227,7 @@ export class Defrag {
     const slot = allocator.slotBytes(handle);
     if (slot > Size.MaxSlotBytes) {
       // A run of pages gives its last ones back where it lies.
-      if (bytes <= slot - (slot >> 3)) allocator.shorten(handle, bytes);
+      if (isLoose(slot, bytes)) allocator.shorten(handle, bytes);
       mover.stayed++;
       return;
     }
