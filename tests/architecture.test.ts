@@ -33,7 +33,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
 /** Modules that not everybody may use, and who may. */
 const reserved: Readonly<Record<string, readonly string[]>> = {
   "bun:ffi": ["engine/memory/", "engine/io/", "engine/compress/zstd.ts"],
-  "bun:jsc": ["engine/worker/worker.ts", "engine/worker/resident.ts"],
+  "bun:jsc": ["engine/worker/worker.ts"],
   "node:worker_threads": ["engine/worker/host.ts", "engine/worker/main.ts", "engine/worker/compressor.ts"],
   "node:child_process": [],
 };
