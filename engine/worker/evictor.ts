@@ -30,10 +30,10 @@ const SHARES = [0.1, 0.05, 0.02, 0] as const;
 const VICTIMS = [4096, 512, 64, 16] as const;
 /** Shares of pages over the ceiling: from here on commands have spans emptied, and there for HURRY_MS each, beyond for up to
  *  HURRY_MOST times as long. */
-const OVER_LITTLE = 0.01;
-const OVER_MUCH = 0.06;
+const OVER_LITTLE = 0.005;
+const OVER_MUCH = 0.02;
 const HURRY_MS = 0.2;
-const HURRY_MOST = 3;
+const HURRY_MOST = 6;
 /** Free pages that the system may still back, as a share of the ceiling, beyond which a command gives some back; and how many
  *  at that share, in some 10 us: more when there are more. */
 const SPARE = 0.01;

@@ -707,6 +707,8 @@ interface Watched {
   resident: number;
   bytes: number;
   seconds: number;
+  /** Longest that INFO took. */
+  longestMs: number;
 }
 
 async function measureFlood(): Promise<void> {
@@ -725,11 +727,16 @@ async function measureFlood(): Promise<void> {
     const connection = await Resp.connect(server.port);
     try {
       const empty = residentBytes(server.pid);
-      const watched: Watched[] = phases.map(() => ({ used: 0, resident: 0, bytes: 0, seconds: 0 }));
+      const watched: Watched[] = phases.map(() => ({
+        used: 0,
+        resident: 0,
+        bytes: 0,
+        seconds: 0,
+        longestMs: 0,
+      }));
       const series: [ms: number, phase: number, used: number, resident: number][] = [];
       let phase = 0;
       let phaseBegan = 0;
-      let longestMs = 0;
       let [anonymous, shared] = [0, 0];
       let done = false;
       const began = performance.now();
@@ -750,12 +757,12 @@ async function measureFlood(): Promise<void> {
           const asked = performance.now();
           const text = `${await connection.call("INFO", "memory")}`;
           const answered = performance.now();
-          longestMs = Math.max(longestMs, answered - asked);
           const used = Number(/^used_memory:(\d+)/m.exec(text)?.[1]);
           const resident = residentBytes(server.pid);
           anonymous = Math.max(anonymous, statusBytes(server.pid, "RssAnon"));
           shared = Math.max(shared, statusBytes(server.pid, "RssShmem"));
           const now = watched[phase];
+          now.longestMs = Math.max(now.longestMs, answered - asked);
           now.used = Math.max(now.used, used);
           now.resident = Math.max(now.resident, resident);
           series.push([Math.round(answered - began), phase, used, resident]);
@@ -777,7 +784,7 @@ async function measureFlood(): Promise<void> {
       const fields = await info(server.port);
       const peak = statusBytes(server.pid, "VmHWM");
       const mostResident = Math.max(...watched.map(({ resident }) => resident));
-      told[subject.name] = { report, empty, peak, seconds, longestMs, series };
+      told[subject.name] = { report, empty, peak, seconds, watched, series };
       if (subject.ours) {
         highest = Math.max(highest, peak);
         failed ||= report.errors > 0;
@@ -793,13 +800,13 @@ async function measureFlood(): Promise<void> {
         short(Number(fields.get("evicted_keys"))),
         (bytes / 1e6 / seconds).toFixed(0),
         ((cpuSeconds(server.pid) * 1e9) / bytes).toFixed(2),
-        longestMs.toFixed(0),
       ]);
       if (report.errors > 0) console.log(`${subject.name}: ${report.errors} errors: ${report.firstError}`);
       for (const [i, one] of watched.entries())
         byPhase[i].push(
           over(one.used, memory),
           over(one.resident, memory),
+          one.longestMs.toFixed(0),
           (one.bytes / 1e6 / one.seconds).toFixed(0),
         );
       console.error(`  ${rows.at(-1)!.join(" | ")}`);
@@ -821,9 +828,9 @@ async function measureFlood(): Promise<void> {
     "MiB empty, RssAnon, RssShmem",
     "errors",
   ];
-  header.push("evicted", "MB/s", "CPU s a GB", "longest INFO, ms");
+  header.push("evicted", "MB/s", "CPU s a GB");
   console.log(table(header, rows));
-  const perPhase = subjects.flatMap(({ name }) => [`${name}: used`, "resident", "MB/s"]);
+  const perPhase = subjects.flatMap(({ name }) => [`${name}: used`, "resident", "longest INFO, ms", "MB/s"]);
   console.log(`\n${table(["values", ...perPhase], byPhase)}`);
   verdict(`highest resident memory of ${subjects[0].name} over maxmemory`, highest / memory, 1.15);
   console.log(failed ? "errors (!)" : "no errors");
