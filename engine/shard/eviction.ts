@@ -31,9 +31,11 @@
 //   singles u8 a cell     evicted with n = 0: 8 bits of hash
 // Memory: a state a slot (1.3 to 1.5 bytes a key), ghosts 0.56 bytes a key, and at most 10 KiB a shard.
 //
-// Size: what counts is hits for bytes. Of the weakest of main a value smaller than others goes only as often as its size is of
-// theirs, and a key that wants into main is worth half a doubling of its count more for each half of their size (GreedyDual
-// Size: Cao, Irani, USITS 1997). The caller asks for victims until there is room.
+// Size: what counts is hits for bytes (GreedyDual-Size: Cao, Irani, USITS 1997; with frequency: Cherkasova, HPL-98-69). Where
+// sizes differ, half the size is worth 0.7 doublings of the count: to a key that wants into main, and of main's weaker half
+// those go that are worth least so, about: a threshold rises with each key that main's hand passes over and falls with each that
+// goes. 0.7, and not 1, leaves as many bytes to be hit as LRU does. A larger window costs main more keys than it gains then.
+// The caller asks for victims until there is room.
 // Who writes: whoever holds the shard's lock. A hit without it goes into a list of this worker's, and is counted with the
 // next insertion or victim; when the list is full it is lost.
 // On the data path: nothing allocates, but that volatile-ttl looks through a leaf now and then where few
@@ -117,12 +119,18 @@ const enum F {
   /** Rank below which `victim` takes keys of main. */
   Weakest = 7,
   Accesses = 8,
+  /** Of the slots at which main's hand stops. */
+  MainBytes = 9,
   /** Sum of Hits. */
   AllHits = 10,
   /** Of the window's hand and of main's. */
   HandPosition = 11,
-  /** Of the records at which hands stop. */
-  MeanBytes = 13,
+  /** Of the records at which the window's hand stops. */
+  WindowBytes = 13,
+  /** Of their sizes, in doublings: how far they lie from the mean, in the mean. */
+  Spread = 14,
+  /** Where sizes differ: what a key of main is worth for its bytes and goes. */
+  Threshold = 15,
   /** Hits on and presence of each class (n * 16 + age), fading. */
   Hits = 16,
   Held = 144,
@@ -209,14 +217,22 @@ const PENDING = 64;
 /** Keys that go from a window that is too large to main in one call. */
 const PROMOTIONS = 64;
 const UNKNOWN_AGE = 8;
-/** What half the size is worth to a key that wants into main, in doublings of its count, and at most; from which relative
- *  size on a value is like others; how many may be passed over for a victim; a collection with pages. */
-const SIZE_WEIGHT = 0.5;
-const SIZE_MOST = 1;
-const LIKE_OTHERS = 0.75;
-const MOST_PASSED = 8;
+/** What half the size is worth, in doublings of a key's count; a collection with pages is as one of so many times the mean
+ *  size. From which spread on sizes count at all, and from which on as much as they can. */
+const SIZE_WEIGHT = 0.7;
 const LARGE = 16;
+const LEAST_SPREAD = 0.1;
+const MOST_SPREAD = 0.8;
 const MEAN_WEIGHT = 1 / 256;
+/** Where sizes differ most: the part of main of which keys go, the keys passed over for each that goes, in the mean and at
+ *  most, how fast the threshold follows that, and the share of those passed over that are looked at for having pages. */
+const SIZED_PART = 0.5;
+const SIZED_PASSES = 8;
+const MOST_PASSED = 64;
+const THRESHOLD_STEP = 0.02;
+const LOOKED_AT = 1 / 2;
+/** The part of main of which keys go where they do not. */
+const PART = 1 / 32;
 /** Slots there are for each of the 1/32 of the keys that go until marks are made anew, about. */
 const SLOTS_A_VICTIM = 40;
 const END = 2 ** 32;
@@ -544,7 +560,7 @@ export class Eviction implements EvictionPolicy, StateKeeper {
     const kind = (state & 0x70) | this.ageOf(state);
     f64[f + F.Hits + kind] = f64[f + F.Hits + kind]! + 1;
     f64[f + F.AllHits] = f64[f + F.AllHits]! + 1;
-    if (u8[this.b + B.Low + kind] !== 0) this.vote(-f64[f + F.LowShare]!);
+    if (u8[this.b + B.Low + kind] !== 0) this.vote(-f64[f + F.LowShare]! * this.windowCost);
     this.setFound(this.mainState(GROWN[kind]!));
   }
 
@@ -853,50 +869,94 @@ export class Eviction implements EvictionPolicy, StateKeeper {
       if (!this.seek(Mark.Window)) return this.anyone();
       if (!this.mayGo()) continue;
       const size = this.relativeSize();
-      let worth = 0;
-      if (size < LIKE_OTHERS || size > 1 / LIKE_OTHERS)
-        worth = Math.max(-SIZE_MOST, Math.min(SIZE_MOST, -SIZE_WEIGHT * Math.log2(size)));
+      const sized = this.sizesCount;
+      const worth = sized > 0 ? -SIZE_WEIGHT * Math.log2(size) : 0;
+      const least = f64[f + (sized > 0 ? F.Threshold : F.Weakest)]!;
       const { high, low } = this.victimKey;
       let n = this.recall(high, low);
       if ((index.foundState & 1) === 0) n = 2 * Math.log2(1 + 2 ** (n / 2));
       const state = this.mainState(n);
-      if (main > 0 && n / 2 + worth > f64[f + F.Weakest]! + MARGIN) {
+      if (main > 0 && n / 2 + worth > least + MARGIN) {
         this.setFound(state);
         const found = this.seekWeakest();
         if (found < 0) return this.anyone();
         if (found > 0) return this.letGo();
         continue;
       }
-      this.reject(high, low);
+      // To have kept it would have cost as many others as it is larger.
+      if (sized === 0 || size <= 1 || this.chance() * size < 1) this.reject(high, low);
       this.remember(high, low, (state >> 4) & 7, 0);
       this.victimDb = this.seenDb;
       return this.seenHandle;
     }
   }
 
-  /** Moves main's hand to the next key that goes: of the weakest, the smaller a value is the more often it is passed over.
+  /** Moves main's hand to the next key that goes: where sizes differ, one that is worth little for its bytes.
    *  1; 0 when there is one less that is followed, -1 when there is none. */
   private seekWeakest(): number {
+    const { f64 } = this.region;
+    const threshold = this.f + F.Threshold;
+    const sized = this.sizesCount;
     for (let passed = 0; ; passed++) {
       if (!this.seek(Mark.Main)) return -1;
-      if (!this.mayGo()) return 0;
-      const size = this.relativeSize();
-      if (passed === MOST_PASSED || size >= LIKE_OTHERS || this.chance() < size) return 1;
+      const bytes = this.allocator.slotBytes(this.seenHandle);
+      this.learnSize(F.MainBytes, bytes);
+      if (sized > 0 && passed < MOST_PASSED && this.worthMore(bytes)) {
+        f64[threshold] = f64[threshold]! + THRESHOLD_STEP;
+        continue;
+      }
+      f64[threshold] = f64[threshold]! - THRESHOLD_STEP * SIZED_PASSES * sized;
+      return this.mayGo() ? 1 : 0;
     }
   }
 
-  /** Bytes of the record at which a hand stopped, relative to what they are in the middle. */
-  private relativeSize(): number {
+  /** How much sizes count: 0 where all values are about as large, up to 1. */
+  private get sizesCount(): number {
+    const spread = this.region.f64[this.f + F.Spread]!;
+    return Math.max(0, Math.min(1, (spread - LEAST_SPREAD) / (MOST_SPREAD - LEAST_SPREAD)));
+  }
+
+  /** Keys of main that go for one more in the window, whose keys are of all sizes. */
+  private get windowCost(): number {
     const { f64 } = this.region;
-    const mean = this.f + F.MeanBytes;
+    const main = f64[this.f + F.MainBytes]!;
+    return this.sizesCount > 0 && main > 0 ? Math.max(1, f64[this.f + F.WindowBytes]! / main) : 1;
+  }
+
+  /** Whether the key of main at which the hand stopped, in a slot of `bytes`, is worth more for them than those that go. */
+  private worthMore(bytes: number): boolean {
+    const { region, f, allocator, seenHandle } = this;
+    const { f64, i32 } = region;
+    const state = this.index.foundState;
+    const rank = RANKS[i32[this.i + I.Reach]!]![(state & 0x70) | this.ageOf(state)]!;
+    const mean = f64[f + F.WindowBytes]! || f64[f + F.MainBytes]!;
+    const threshold = f64[f + F.Threshold]!;
+    if (rank - SIZE_WEIGHT * Math.log2(bytes / mean) <= threshold) return false;
+    // The slot is known without a look at the record, but not whether something large hangs on it.
+    if (rank - SIZE_WEIGHT * Math.log2(LARGE) > threshold || this.chance() > LOOKED_AT) return true;
+    return !hasPagesAt(
+      allocator.regionOf(seenHandle),
+      (seenHandle & Handle.GranuleMask) << Handle.GranuleShift,
+    );
+  }
+
+  /** Bytes of the record at which the window's hand stopped, relative to what they are in the mean. */
+  private relativeSize(): number {
     const region = this.allocator.regionOf(this.seenHandle);
     const at = (this.seenHandle & Handle.GranuleMask) << Handle.GranuleShift;
-    if (hasPagesAt(region, at)) return LARGE;
-    const bytes = recordBytesAt(region, at);
-    const before = f64[mean]!;
-    const now = before === 0 ? bytes : before + (bytes - before) * MEAN_WEIGHT;
-    f64[mean] = now;
-    return bytes / now;
+    return hasPagesAt(region, at) ? LARGE : this.learnSize(F.WindowBytes, recordBytesAt(region, at));
+  }
+
+  /** Counts a size in the mean of a part and in the spread; relative to that mean. */
+  private learnSize(part: F.WindowBytes | F.MainBytes, bytes: number): number {
+    const { f64 } = this.region;
+    const { f } = this;
+    const before = f64[f + part]!;
+    const mean = before === 0 ? bytes : before + (bytes - before) * MEAN_WEIGHT;
+    f64[f + part] = mean;
+    const spread = f64[f + F.Spread]!;
+    f64[f + F.Spread] = spread + (Math.abs(Math.log2(bytes / mean)) - spread) * MEAN_WEIGHT;
+    return bytes / mean;
   }
 
   /** The key of main at which the hand stopped is the victim. */
@@ -945,7 +1005,8 @@ export class Eviction implements EvictionPolicy, StateKeeper {
     }
     i32[i + I.Skip] = extra > some ? 0 : skipOf(marked, some);
     marked = 0;
-    wanted = Math.max(1, Math.min(some, i32[i + I.Main]! >> 5));
+    const sized = this.sizesCount;
+    wanted = Math.max(1, Math.min(some, i32[i + I.Main]! * PART), i32[i + I.Main]! * SIZED_PART * sized);
     const epoch = i32[i + I.Epoch]!;
     const order = ORDERS[i32[i + I.Reach]!]!;
     for (let n = 0; n < CLASSES; n++) {
@@ -958,7 +1019,8 @@ export class Eviction implements EvictionPolicy, StateKeeper {
       marked += i32[i + I.Classes + state - State.Main]!;
       wanted -= i32[i + I.Classes + state - State.Main]!;
     }
-    i32[i + I.Skip + 1] = skipOf(marked, some);
+    i32[i + I.Skip + 1] = skipOf(marked / (1 + SIZED_PASSES * sized), some);
+    if (sized === 0) f64[f + F.Threshold] = f64[f + F.Weakest]!;
   }
 
   /** Moves the hand of the window or of main to the next key with that mark. False when there is none. */

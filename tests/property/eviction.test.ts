@@ -5,6 +5,7 @@ import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { allCommands } from "../../engine/commands/index.ts";
 import { Key } from "../../engine/memory/key.ts";
 import { Mover } from "../../engine/memory/mover.ts";
 import { Encoding } from "../../engine/memory/record.ts";
@@ -13,6 +14,7 @@ import { Segments } from "../../engine/memory/segments.ts";
 import { Clock } from "../../engine/shard/clock.ts";
 import { type Eviction, evictionRules } from "../../engine/shard/eviction.ts";
 import { Shard } from "../../engine/shard/shard.ts";
+import { Engine } from "../support/engine.ts";
 import { random, seeded } from "../support/random.ts";
 
 type PolicyName = keyof typeof evictionRules;
@@ -215,6 +217,103 @@ test("eviction: a hot set survives a scan, a part of a loop is kept, and what is
   expect(ratio(loop, 24_000)).toBeGreaterThan(0.3);
   // Each key is asked for five times soon after it first appears, and never again: keeping the old is worth nothing.
   expect(ratio((i) => Math.floor(i / 5) - Math.floor(300 * chance()) + 1_000, 100_000)).toBeGreaterThan(0.75);
+});
+
+test("eviction: where sizes differ, more is hit than with LRU in the same bytes, and about as many bytes", () => {
+  const chance = random("sizes");
+  const NAMES = 30_000;
+  const sums = new Float64Array(NAMES);
+  for (let i = 0; i < NAMES; i++) sums[i] = (i === 0 ? 0 : sums[i - 1]!) + 1 / (i + 1) ** 0.9;
+  const draw = () => {
+    const drawn = chance() * sums[NAMES - 1]!;
+    let [from, to] = [0, NAMES - 1];
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      if (sums[middle]! < drawn) from = middle + 1;
+      else to = middle;
+    }
+    return from;
+  };
+  const sizes = Array.from({ length: NAMES }, () => Math.floor(20 * 100 ** chance()));
+  const d = new Driver("allkeys-lru", chance);
+  const { shard, eviction, key, input } = d;
+  eviction.follow(1_000);
+  const room = 3 << 20;
+  const ours = { hits: 0, bytes: 0 };
+  const lru = { hits: 0, bytes: 0 };
+  let [all, allBytes, used] = [0, 0, 0];
+  const recent = new Map<number, number>();
+  for (let i = 0; i < 400_000; i++) {
+    const name = draw();
+    const size = sizes[name]!;
+    const counts = i >= 200_000;
+    if (counts) all++;
+    if (counts) allBytes += size;
+    if (d.get(0, name)) {
+      if (counts) ours.hits++;
+      if (counts) ours.bytes += size;
+    } else {
+      while (shard.allocator.liveBytes > room) expect(d.evict()).not.toBe(-1);
+      d.at(name);
+      expect(shard.setString(0, key, input, 64, size, Encoding.Bytes, 0)).toBe(true);
+    }
+    const slot = recent.get(name);
+    if (slot !== undefined) {
+      recent.delete(name);
+      recent.set(name, slot);
+      if (counts) lru.hits++;
+      if (counts) lru.bytes += size;
+      continue;
+    }
+    recent.set(name, size + 12);
+    used += size + 12;
+    for (const [oldest, bytes] of recent) {
+      if (used <= room) break;
+      used -= bytes;
+      recent.delete(oldest);
+    }
+  }
+  const shares = [ours.hits / all, lru.hits / all, ours.bytes / allBytes, lru.bytes / allBytes];
+  console.log(
+    `eviction: sizes of 20 to 2,000 B: hits, of LRU, bytes, of LRU: ${shares.map((one) => one.toFixed(3))}`,
+  );
+  expect(shares[0]!).toBeGreaterThan(shares[1]! + 0.08);
+  expect(shares[2]!).toBeGreaterThan(shares[3]! - 0.03);
+  d.check();
+});
+
+test("eviction: a collection with pages counts as large, however small its record is", () => {
+  const engine = new Engine(allCommands);
+  const shard = engine.keyspace.shards[0]!;
+  const { eviction } = shard;
+  const chance = random("pages");
+  eviction.configure(evictionRules["allkeys-lru"]);
+  eviction.follow(4_000);
+  const name = (i: number) => `${i % 10 === 0 ? "h" : "s"}${i}`;
+  const ask = (i: number) => {
+    const input = need(Region.private(4096), "a key");
+    const text = Buffer.from(name(i));
+    input.u8.set(text);
+    const key = new Key(input);
+    key.set(input, 0, text.length);
+    expect(shard.find(0, key)).not.toBe(0);
+    shard.touch(0, key);
+  };
+  const count = (letter: string) =>
+    engine
+      .run("KEYS", `${letter}*`)
+      .split("\r\n")
+      .filter((line) => line.startsWith(letter)).length;
+  for (let i = 0; i < 4_000; i++)
+    if (i % 10 === 0) {
+      const fields = Array.from({ length: 100 }, (_, n) => [`field:${n}`, "v".repeat(80)]).flat();
+      engine.run("HSET", name(i), ...fields);
+    } else engine.run("SET", name(i), "v".repeat(Math.floor(50 * 20 ** chance())));
+  // All are asked for alike, long enough after they came that it brings them into the main part.
+  for (let round = 0; round < 3; round++) for (let i = 0; i < 4_000; i++) ask(i);
+  for (let gone = 0; gone < 2_000; gone++) expect(shard.evict()).toBe(true);
+  console.log(`eviction: of 400 large hashes ${count("h")} are left, of 3,600 strings ${count("s")}`);
+  expect(count("h")).toBeLessThan(80);
 });
 
 test("eviction: volatile policies take keys with a deadline only, and none when there are none", () => {
