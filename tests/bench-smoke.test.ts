@@ -123,7 +123,7 @@ describe("bench: a whole server and collections", () => {
 
   test("json-cache.ts: without and with compression, against redis", async () => {
     const rows = await run("json-cache.ts", "--quick", "--io", "epoll");
-    expect(rows).toEqual(["server", "redis", "compression off", "compression on"]);
+    expect(rows).toEqual(["server", "redis", "compression off", "compression auto"]);
   });
 
   test("heap.ts --collections: the marks", async () => {

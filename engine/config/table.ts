@@ -360,8 +360,8 @@ export const settingRows: readonly SettingRow[] = [
   choice(
     "compression",
     ["auto", "on", "off", "always"],
-    "off",
-    "Whether strings that have grown cold are compressed: auto takes 5 % of a core, on half; always is for tests.",
+    "auto",
+    "Whether strings that have grown cold are compressed: auto takes 5 % of a core, half while memory is nearly full, on always half; always is for tests.",
   ),
   choice(
     "compression-codec",
@@ -383,7 +383,7 @@ export const settingRows: readonly SettingRow[] = [
     600,
     0n,
     INT_MAX,
-    "For how long a string lies untouched before it is compressed, in seconds.",
+    "For how long a string lies untouched before it is compressed, in seconds; 1 at most while memory is nearly full.",
     { unitMs: 1000 },
   ),
   bool("memory-curve", true, "Whether reads are sampled to tell what other sizes of memory would do."),

@@ -18,6 +18,7 @@ const SHARE = 0.7;
 const RESERVE_BYTES = 64 * 2 ** 20;
 const FLOOR_BYTES = 64 * 2 ** 20;
 const LOWERED = 0.98;
+const NEARLY_FULL = 0.85;
 const READ_SECONDS = 10;
 
 /** Text of a file, or null when it cannot be read. */
@@ -80,6 +81,11 @@ export function readLimit(read: ReadFile = readText): Limit {
     if (bytes < least.bytes) least = { bytes, from };
   }
   return least;
+}
+
+/** Whether memory in use comes near `maxmemory`, so that bytes are worth hits. */
+export function nearlyFull(usedBytes: number, maxmemory: number): boolean {
+  return maxmemory > 0 && usedBytes > maxmemory * NEARLY_FULL;
 }
 
 /** What `maxmemory auto` is for so many workers under a limit. */

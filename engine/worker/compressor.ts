@@ -8,6 +8,7 @@ import { lowerPriority, ringEventFd } from "../io/native.ts";
 import { seedHash } from "../memory/hash.ts";
 import { Clock } from "../shard/clock.ts";
 import { Keyspace } from "../shard/keyspace.ts";
+import { nearlyFull } from "./ceiling.ts";
 import { Control, Word } from "./control.ts";
 import { logLine } from "./log.ts";
 import type { CompressorPlan } from "./plan.ts";
@@ -19,8 +20,11 @@ import { Sweeper, Swept, sweepOptions } from "./sweeper.ts";
 const STEP_MS = 2;
 const IDLE_MS = 500;
 
-/** Share of a core, by the setting `compression`. */
+/** Share of a core, by the setting `compression`; of `auto` while memory is nearly full, when bytes are worth hits. */
 const shares: Readonly<Record<string, number>> = { auto: 0.05, on: 0.5, always: 1 };
+const FULL_SHARE = 0.5;
+/** Values are cold after no longer than this then: what was not compressed when it is evicted has had nothing of it. */
+const FULL_AGE_MS = 1000;
 
 const plan = workerData as CompressorPlan;
 seedHash(plan.hashSeed[0], plan.hashSeed[1]);
@@ -42,13 +46,17 @@ let settingsVersion = -1;
 /** Dictionaries made when garbage was last collected. */
 let collectedAt = 0;
 let mode = "off";
+let ceiling = 0;
+let ageMs = 0;
 
 function readSettings(): void {
   if (control.word(Word.SettingsVersion) === settingsVersion) return;
   settingsVersion = control.word(Word.SettingsVersion);
   const settings = Settings.from(JSON.parse(control.readSettings()));
   mode = settings.get("compression")!;
+  ceiling = settings.number("maxmemory");
   sweeper.options = sweepOptions(settings);
+  ageMs = sweeper.options.ageMs;
   const wanted = settings.get("compression-codec")!;
   dictionaries.codecText =
     wanted === "lz4" ? "lz4" : zstdAvailable ? `${wanted} (${zstdReason})` : `lz4 (no zstd: ${zstdReason})`;
@@ -58,11 +66,13 @@ readSettings();
 logLine("notice", -1, "compression of cold values begins", { codec: dictionaries.codecText });
 while (control.word(Word.Stop) === 0) {
   readSettings();
-  const share = shares[mode];
+  const full = nearlyFull(keyspace.usedBytes, ceiling);
+  const share = full && mode === "auto" ? FULL_SHARE : shares[mode];
   if (share === undefined) {
     await Bun.sleep(IDLE_MS);
     continue;
   }
+  sweeper.options.ageMs = full ? Math.min(FULL_AGE_MS, ageMs) : ageMs;
   const begun = performance.now();
   const swept = sweeper.step(STEP_MS);
   const busyMs = performance.now() - begun;

@@ -14,7 +14,7 @@ import { Clock } from "../shard/clock.ts";
 import { Keyspace } from "../shard/keyspace.ts";
 import { Reuse } from "../shard/reuse.ts";
 import { SampleReader } from "../shard/samples.ts";
-import { Ceiling } from "./ceiling.ts";
+import { Ceiling, nearlyFull } from "./ceiling.ts";
 import { Control, Word } from "./control.ts";
 import { probeEpoll, probeUring } from "./drivers.ts";
 import { Exchange } from "./exchange.ts";
@@ -25,8 +25,9 @@ import { Swaps } from "./swaps.ts";
 
 const SEGMENT_BYTES = 2 ** 30;
 const POLL_MS = 200;
-/** Data from which on it is worth a thread to compress. */
-const COMPRESS_FROM_BYTES = 64 * 2 ** 20;
+/** Data from which on `compression auto` is worth a thread, of some 15 MB; and while memory is nearly full. */
+const COMPRESS_FROM_BYTES = 2 ** 30;
+const COMPRESS_FULL_FROM_BYTES = 64 * 2 ** 20;
 /** How often samples of accesses are read, and how many at a time: some 5 ms of work. */
 const SAMPLES_MS = 250;
 const SAMPLES_MOST = 20_000;
@@ -222,8 +223,13 @@ export async function start(settings: Settings, configFile: string, version: str
 
   const compressors: Thread[] = [];
   const compress = () => {
-    const mode = Settings.from(JSON.parse(control.readSettings())).get("compression");
-    if (mode === "off" || (mode === "auto" && keyspace.usedBytes < COMPRESS_FROM_BYTES)) return;
+    const settings = Settings.from(JSON.parse(control.readSettings()));
+    const mode = settings.get("compression");
+    const { usedBytes } = keyspace;
+    const from = nearlyFull(usedBytes, settings.number("maxmemory"))
+      ? COMPRESS_FULL_FROM_BYTES
+      : COMPRESS_FROM_BYTES;
+    if (mode === "off" || (mode === "auto" && usedBytes < from)) return;
     if (mode === "always" && workers === 1) return; // the worker itself does
     const plan: CompressorPlan = {
       keyspace: keyspace.plan,

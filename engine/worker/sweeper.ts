@@ -82,6 +82,8 @@ const enum Limit {
  *  much better than the old one. */
 const DECAY = 0.85;
 const BETTER = 0.95;
+/** A pass that met nothing to compress is followed by the next after so long at least, if values have to lie at all. */
+const FRUITLESS_MS = 30_000;
 /** Share of the memory that compressing must save. */
 const PAYS = 0.125;
 const PAYS_BYTES = 16;
@@ -150,9 +152,14 @@ export class Sweeper {
   private entry = 0;
   private passBegunMs = Number.NEGATIVE_INFINITY;
   private resting = true;
+  /** The pass has met values that might be compressed. */
+  private fruitful = true;
   private full = false;
   /** One key in so many gives a sample. */
   private stride = 1;
+  /** Where the value after the key in `work` is. */
+  private region = this.work;
+  private valueStart = 0;
   /** Of the value in `work`. */
   private keyBytes = 0;
   private rawBytes = 0;
@@ -177,7 +184,9 @@ export class Sweeper {
     if (this.full && !this.swaps.idle) return Swept.Full;
     this.full = false;
     if (this.resting) {
-      if (begun - this.passBegunMs < this.options.ageMs) return Swept.Rest;
+      const { ageMs } = this.options;
+      const pauseMs = this.fruitful || ageMs === 0 ? ageMs : Math.max(ageMs, FRUITLESS_MS);
+      if (begun - this.passBegunMs < pauseMs) return Swept.Rest;
       this.beginPass(begun);
     }
     do {
@@ -214,6 +223,7 @@ export class Sweeper {
   private beginPass(now: number): void {
     this.passBegunMs = now;
     this.resting = false;
+    this.fruitful = false;
     this.shard = 0;
     this.db = 0;
     this.entry = 0;
@@ -304,11 +314,15 @@ export class Sweeper {
   private visit(shard: Shard, handle: number, alone: boolean): boolean {
     const { options } = this;
     const version = alone ? 0 : shard.readBegin();
-    if (version === -1 || !this.take(shard, handle, version, alone)) return true;
+    if (version === -1 || !this.takeKey(shard, handle, version, alone)) return true;
     const each = this.classOf();
     if (each === null) return true;
     each.bytes += this.rawBytes;
     each.seenIn = this.dictionaries.pass;
+    // A class that does not pay costs its keys.
+    if (each.codec === 0 && each.samples === null) return true;
+    this.fruitful = true;
+    if (!this.takeValue(shard, version, alone)) return true;
     if (each.samples !== null && (this.keyLow >>> 0) % this.stride === 0) this.sample(each);
     const cold = this.isCold(shard, handle) || options.ageMs === 0 || options.always;
     if (!cold || each.codec === 0) return true;
@@ -330,8 +344,8 @@ export class Sweeper {
     );
   }
 
-  /** Copies key and value of a record to `work`. False when it is none to compress. */
-  private take(shard: Shard, handle: number, version: number, alone: boolean): boolean {
+  /** Copies the key of a record to `work`. False when its value is none to compress. */
+  private takeKey(shard: Shard, handle: number, version: number, alone: boolean): boolean {
     const { work, options } = this;
     const region = shard.segments.at(handle >>> Handle.SegmentShift);
     const at = (handle & Handle.GranuleMask) << Handle.GranuleShift;
@@ -342,18 +356,26 @@ export class Sweeper {
     const rawBytes = valueBytesAt(region, at);
     if (!(rawBytes >= Math.max(1, options.floor) && rawBytes <= StoredLimit.RawBytes)) return false;
     if (!(keyBytes <= StoredLimit.KeyBytes)) return false;
-    const keyStart = keyStartAt(region, at);
     this.deadline = deadlineAt(region, at) !== 0;
-    copyBytes(work, 0, region, keyStart, keyBytes);
-    copyBytes(work, RAW_AT, region, keyStart + keyBytes, rawBytes);
+    this.region = region;
+    this.valueStart = keyStartAt(region, at) + keyBytes;
+    copyBytes(work, 0, region, this.valueStart - keyBytes, keyBytes);
     if (!alone && !shard.readValid(version)) return false;
     this.keyBytes = keyBytes;
     this.rawBytes = rawBytes;
+    return options.always || this.recordBytes(rawBytes) > 120;
+  }
+
+  /** Copies the value after that key to `work`. False when it is none to compress. */
+  private takeValue(shard: Shard, version: number, alone: boolean): boolean {
+    const { work } = this;
+    copyBytes(work, RAW_AT, this.region, this.valueStart, this.rawBytes);
+    if (!alone && !shard.readValid(version)) return false;
     const { u8 } = work;
     // A HyperLogLog is written to by every look at it.
     const sketch =
       u8[RAW_AT] === 72 && u8[RAW_AT + 1] === 89 && u8[RAW_AT + 2] === 76 && u8[RAW_AT + 3] === 76;
-    return options.always || (!sketch && this.recordBytes(rawBytes) > 120);
+    return this.options.always || !sketch;
   }
 
   /** Bytes of the record in `work` with a value of `bytes` bytes. */

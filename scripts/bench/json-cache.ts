@@ -15,9 +15,9 @@
 //
 //   --keys 200000        --hits 0.95           --tolerance 0.002
 //   --warm 300000        --count 300000        requests not counted, and counted
-//   --rate 30000         requests a second with compression        --age 1     compression-age, seconds
-//   --mode on            compression of the compressed run         --io uring  ours
-//   --only off,on,redis  --quick  a fiftieth   --write  puts the figures into docs/claims.toml
+//   --rate 30000         requests a second with compression        --age       compression-age, seconds; the default if not
+//   --mode auto          compression of the compressed run         --io uring  ours
+//   --only off,compressing,redis           --quick  a fiftieth   --write  puts the figures into docs/claims.toml
 // Server on core 0; this process is the load, on core 1. Neighbours: sockets.ts talks to the kernel, lib.ts below it.
 
 import { existsSync, readFileSync } from "node:fs";
@@ -54,8 +54,8 @@ const { values: options } = parseArgs({
     warm: { type: "string", default: "300000" },
     count: { type: "string", default: "300000" },
     rate: { type: "string", default: "30000" },
-    age: { type: "string", default: "1" },
-    mode: { type: "string", default: "on" },
+    age: { type: "string", default: "" },
+    mode: { type: "string", default: "auto" },
     io: { type: "string", default: "uring" },
     only: { type: "string", default: "" },
     quick: { type: "boolean", default: false },
@@ -299,7 +299,7 @@ async function fill(
   maxmemory: number,
   lookUp: (numbers: readonly number[]) => number,
 ): Promise<void> {
-  const patienceMs = Number(options.age) * (options.quick ? 1500 : 5000);
+  const patienceMs = options.quick ? 1500 : 15_000;
   let left = asked.length;
   let least = Number.POSITIVE_INFINITY;
   for (let last = performance.now(); performance.now() - last < patienceMs; ) {
@@ -404,11 +404,12 @@ async function search(subject: Subject, first: number, paced: boolean): Promise<
 Bun.spawnSync(["taskset", "-cp", `${loadCore}`, `${process.pid}`], { stdout: "ignore", stderr: "ignore" });
 const io = options.io as "uring" | "epoll" | "bun";
 const named = (name: string, subject: Subject): Subject => ({ ...subject, name });
-const compressing = ["--compression", options.mode, "--compression-age", options.age];
+const compressing = ["--compression", options.mode];
+if (options.age !== "") compressing.push("--compression-age", options.age);
 const plan: { subject: Subject; share: number; paced: boolean }[] = [
   { subject: peer("redis"), share: 0.8, paced: false },
-  { subject: named("off", ironcache(io)), share: 0.7, paced: false },
-  { subject: named("on", ironcache(io, 1, compressing)), share: 0.35, paced: true },
+  { subject: named("off", ironcache(io, 1, ["--compression", "off"])), share: 0.7, paced: false },
+  { subject: named("compressing", ironcache(io, 1, compressing)), share: 0.35, paced: true },
 ];
 const subjects = plan.filter(({ subject }) =>
   options.only.split(",").some((word) => subject.name.startsWith(word)),
@@ -417,7 +418,7 @@ const subjects = plan.filter(({ subject }) =>
 console.log(`${machine()}\nserver on core 0, load on core ${loadCore}`);
 console.log(
   `${sources.length} distinct sources; ${keyCount} keys, values of ${all.valueBytes.toFixed(0)} bytes on average, ` +
-    `${asked.length} asked for before; Zipf ${skew}; compression ${options.mode}, age ${options.age} s, ${rate} requests/s`,
+    `${asked.length} asked for before; Zipf ${skew}; compression ${options.mode}, age ${options.age || "as it is"}, ${rate} requests/s`,
 );
 for (const { subject } of subjects) console.log(`${subject.name}: ${versionOf(subject)}`);
 const found = new Map<string, Outcome[]>();
@@ -448,7 +449,7 @@ console.log(
     subjects.map(({ subject: { name } }) => {
       const outcome = best(name);
       return [
-        name === "redis" ? name : `compression ${name}`,
+        name === "redis" ? name : `compression ${name === "off" ? name : options.mode}`,
         megabytes(outcome.maxmemory),
         megabytes(outcome.used),
         `${(100 * outcome.hits).toFixed(2)} %`,
@@ -464,8 +465,8 @@ console.log(
   ),
 );
 console.log(`\nraw figures in ${saveRaw("json-cache", Object.fromEntries(found))}`);
-if (options.write && reference !== undefined && found.has("on")) {
-  const outcome = best("on");
+if (options.write && reference !== undefined && found.has("compressing")) {
+  const outcome = best("compressing");
   const claims: Claim[] = [
     {
       kind: "ours",
