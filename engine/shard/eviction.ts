@@ -83,6 +83,8 @@ export interface EvictionPolicy {
   /** Handle of the record to remove, its key in `victimKey` and `victimDb`, and what the index has found; 0 when nothing
    *  may go. */
   victim(): number;
+  /** The same of one key, which is what the index has found: its handle, or 0 when it is not to go. */
+  victimAt(db: number, handle: number): number;
   readonly victimKey: Key;
   readonly victimDb: number;
   /** Bytes held beside states. */
@@ -217,6 +219,8 @@ const PENDING = 64;
 /** Keys that go from a window that is too large to main in one call. */
 const PROMOTIONS = 64;
 const UNKNOWN_AGE = 8;
+/** In doublings of its count: what a key of main may be worth more than the weakest where memory is to come together. */
+const SHED_MARGIN = 1;
 /** What half the size is worth, in doublings of a key's count; a collection with pages is as one of so many times the mean
  *  size. From which spread on sizes count at all, and from which on as much as they can. */
 const SIZE_WEIGHT = 0.7;
@@ -837,6 +841,32 @@ export class Eviction implements EvictionPolicy, StateKeeper {
       case "none":
         return 0;
     }
+  }
+
+  /** `handle`, which is what the index has found, as a victim if it is worth little more than those that go now; else 0. */
+  victimAt(db: number, handle: number): number {
+    if (this.rule.core === "random") {
+      this.victimDb = db;
+      return this.openVictim(handle) ? handle : 0;
+    }
+    if (!this.adaptive || !this.open()) return 0;
+    const state = this.index.foundState;
+    const { f64, i32 } = this.region;
+    const { f, i } = this;
+    if (i32[i + I.Full] === 0 || state <= 0) return 0;
+    if (state < State.Main) {
+      if ((state & 1) === 0) return 0;
+    } else {
+      const kind = (state & 0x70) | this.ageOf(state);
+      if (RANKS[i32[i + I.Reach]!]![kind]! > f64[f + F.Weakest]! + SHED_MARGIN) return 0;
+    }
+    if (!this.openVictim(handle)) return 0;
+    this.seenHandle = handle;
+    this.seenDb = db;
+    if (state >= State.Main) return this.letGo();
+    this.remember(this.victimKey.high, this.victimKey.low, 0, 0);
+    this.victimDb = db;
+    return handle;
   }
 
   private leastUsed(): number {

@@ -465,10 +465,21 @@ export class Shard {
 
   /** Removes the key that memory is best freed of, and tells of it. False when none may go. */
   evict(): boolean {
-    const { eviction } = this;
-    const handle = eviction.victim();
-    if (handle === 0) return false;
-    const { victimDb, victimKey } = eviction;
+    const handle = this.eviction.victim();
+    if (handle !== 0) this.letGo(handle);
+    return handle !== 0;
+  }
+
+  /** Removes the key at a slot of a leaf of the index likewise, if it is among those that are to go soon. Whether it was. */
+  evictAt(db: number, leaf: number, slot: number): boolean {
+    const handle = this.eviction.victimAt(db, this.index.findSlot(leaf, slot));
+    if (handle !== 0) this.letGo(handle);
+    return handle !== 0;
+  }
+
+  /** Removes the victim, which is what the index has found. */
+  private letGo(handle: number): void {
+    const { victimDb, victimKey } = this.eviction;
     const { i32 } = this.superblock;
     i32[Field.Evicted] = i32[Field.Evicted]! + 1;
     if (i32[Field.Attention] !== 0) {
@@ -477,7 +488,6 @@ export class Shard {
     }
     this.open(handle);
     this.removeFound(victimDb, handle);
-    return true;
   }
 
   /** Removes a live key. False when there is none. */

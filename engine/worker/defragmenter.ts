@@ -155,7 +155,7 @@ export class Defragmenter {
       if (worst === null || !this.enabled) return;
       this.begin(worst, nowMs, true);
     }
-    this.move(this.current!, nowMs, true, ms);
+    this.move(this.current!, nowMs, true, ms, true);
   }
 
   /** Gives free pages of some shard back at once: about `pages` of them. How many bytes. */
@@ -274,11 +274,11 @@ export class Defragmenter {
     else this.nextMs = Number.POSITIVE_INFINITY;
   }
 
-  private move({ shard }: Watch, nowMs: number, idle: boolean, ms: number): void {
+  private move({ shard }: Watch, nowMs: number, idle: boolean, ms: number, shedding = false): void {
     const budget = Math.min(MOST_BUDGET, Math.max(LEAST_BUDGET, ms / this.rate));
     shard.lock();
     const begun = performance.now();
-    const more = shard.defrag.step(budget);
+    const more = shard.defrag.step(budget, shedding);
     const took = performance.now() - begun;
     shard.unlock();
     this.longestMs = Math.max(this.longestMs, took);

@@ -6,7 +6,7 @@
 // Of two shards in turn the one in which more lives gives a key. When no shard has one to give, writes are refused as by
 // noeviction while memory is over its ceiling.
 // When pages are over the ceiling although little lives in them (values of other sizes came than went), a command that needs
-// memory has spans emptied first, for the longer the more they are over.
+// memory has spans emptied first, for the longer the more they are over: what is worth little there goes, the rest is moved.
 // On the data path: nothing allocates. Eviction does not act within EXEC, and no lock is held when it does.
 // Neighbours: worker.ts asks; memory-ledger.ts counts; defragmenter.ts empties spans.
 import type { Settings } from "../config/settings.ts";
@@ -33,7 +33,7 @@ const VICTIMS = [4096, 512, 64, 16] as const;
 const OVER_LITTLE = 0.005;
 const OVER_MUCH = 0.02;
 const HURRY_MS = 0.2;
-const HURRY_MOST = 6;
+const HURRY_MOST = 3;
 /** Free pages that the system may still back, as a share of the ceiling, beyond which a command gives some back; and how many
  *  at that share, in some 10 us: more when there are more. */
 const SPARE = 0.01;

@@ -18,8 +18,9 @@
 //
 // Where keys may be evicted, so many go that what lives stays 1 % below `maxmemory`: the free slots among it are where new
 // values go, without new pages. When values come in other sizes than those that went, new pages are needed all the same:
-// then what lives is brought further down, by four times what pages are over 98 % of the ceiling and at most to 69 %: so
-// much is free then in the spans of what went that emptying some is little work (engine/shard/defrag.ts). Each worker lets its share of keys go, or all when much is over.
+// then what lives is brought further down, by six times what pages are over 99 % of the ceiling and at most to 79 %: so
+// much is free then in the spans of what went that emptying some is little work (engine/shard/defrag.ts). Each worker lets its
+// share of keys go, or all when much is over.
 // On the data path: no allocation. Neighbours: worker.ts owns one; server-view.ts asks.
 import type { BufferPool } from "../io/buffer-pool.ts";
 import { committedPages } from "../memory/allocator.ts";
@@ -34,10 +35,10 @@ const NEAR_BYTES = 64 * 2 ** 20;
 
 /** What lives while keys are evicted, as a share of the ceiling; and how far it is brought down below that. */
 const FULL = 0.99;
-const FURTHER = 0.3;
-const FURTHER_BY = 4;
+const FURTHER = 0.2;
+const FURTHER_BY = 6;
 /** What pages in use may take before what lives is brought down, as a share of the ceiling. */
-const PAGES = 0.98;
+const PAGES = 0.99;
 /** Beyond this share of the ceiling, what is to go is not shared out among workers. */
 const MUCH = 1 / 64;
 

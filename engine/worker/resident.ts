@@ -10,7 +10,7 @@
 import { readFileSync } from "node:fs";
 
 /** Growth of private memory after which a worker collects. */
-const GROWTH_BYTES = 8 * 1024 * 1024;
+const GROWTH_BYTES = 4 * 1024 * 1024;
 
 /** Resident bytes, and those of them that are no segment's and no file's. */
 export interface Resident {

@@ -13,7 +13,7 @@
 // rate, slow enough that what was set long ago is compressed and what is new is little, as it is in a cache that lives
 // for days: at full rate most of the cache would be new within seconds.
 //
-//   --keys 200000        --hits 0.95           --tolerance 0.002
+//   --keys 600000        --hits 0.95           --tolerance 0.002
 //   --warm 300000        --count 300000        requests not counted, and counted
 //   --rate 30000         requests a second with compression        --age       compression-age, seconds; the default if not
 //   --mode auto          compression of the compressed run         --io uring  ours
@@ -48,7 +48,7 @@ import { Outgoing, Sockets } from "./sockets.ts";
 
 const { values: options } = parseArgs({
   options: {
-    keys: { type: "string", default: "200000" },
+    keys: { type: "string", default: "600000" },
     hits: { type: "string", default: "0.95" },
     tolerance: { type: "string", default: "0.002" },
     warm: { type: "string", default: "300000" },

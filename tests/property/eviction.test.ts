@@ -316,6 +316,43 @@ test("eviction: a collection with pages counts as large, however small its recor
   expect(count("h")).toBeLessThan(80);
 });
 
+test("eviction: where spans are emptied in a hurry, what is worth little goes and the rest is moved", () => {
+  const chance = random("shed");
+  for (const policy of ["allkeys-lru", "allkeys-random", "volatile-lru", "noeviction"] as const) {
+    const d = new Driver(policy, chance);
+    const { shard } = d;
+    d.eviction.follow(20_000);
+    const asked = (name: number) => name % 10 === 0;
+    for (let name = 0; name < 20_000; name++) d.add(0, name, name % 2 === 0 ? 1e12 : 0);
+    // Hits of several epochs, as far as those go without insertions.
+    for (let round = 0; round < 6; round++) {
+      for (let name = 0; name < 20_000; name += 10) expect(d.get(0, name)).toBe(true);
+      for (let name = 0; name < 500; name++) d.add(1, round * 500 + name, 1e12);
+      if (policy !== "noeviction") expect(d.evict()).not.toBe(-1);
+    }
+    for (let name = 0; name < 20_000; name++) if (!asked(name) && chance() < 0.5) shard.remove(0, d.at(name));
+    const there = (name: number) => shard.look(0, d.at(name)) !== 0;
+    const all = Array.from({ length: 20_000 }, (_, name) => name).filter(there);
+    const evicted = shard.evictedKeys;
+    const { committedBytes } = shard.allocator;
+    shard.defrag.begin();
+    while (shard.defrag.step(50_000, true)) shard.allocator.check();
+    d.check();
+    const left = all.filter(there);
+    const gone = all.length - left.length;
+    console.log(
+      `eviction: ${policy}: of ${all.length} keys ${gone} went, ${committedBytes} bytes became ${shard.allocator.committedBytes}`,
+    );
+    expect(shard.allocator.committedBytes).toBeLessThan(committedBytes);
+    if (policy === "noeviction") expect(gone).toBe(0);
+    else expect(gone).toBeGreaterThan(100);
+    expect(shard.evictedKeys - evicted).toBeGreaterThanOrEqual(gone);
+    if (policy === "allkeys-lru") expect(left.filter(asked).length).toBe(all.filter(asked).length);
+    if (policy === "volatile-lru")
+      expect(left.filter((name) => name % 2 === 1).length).toBe(all.filter((name) => name % 2 === 1).length);
+  }
+});
+
 test("eviction: volatile policies take keys with a deadline only, and none when there are none", () => {
   for (const policy of ["volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"] as const) {
     const chance = random(policy);
