@@ -60,6 +60,8 @@ export const enum State {
   Live = 1,
   /** Another took its place: what refers to it is still read. */
   Retired = 2,
+  /** Nothing does any more, said under all locks: the compressor may make it free. */
+  Unreferenced = 3,
 }
 
 /** f64 indexes of a shard's row. */
@@ -252,7 +254,17 @@ export class Dictionaries {
     Atomics.store(this.region.i32, this.word(number, Slot.State), State.Retired);
   }
 
-  /** Makes the number of a retired dictionary, to which nothing refers, free. By the compressor alone. */
+  /** Nothing refers to a retired dictionary any more. Under the locks of all shards. */
+  release(number: number): void {
+    Atomics.compareExchange(
+      this.region.i32,
+      this.word(number, Slot.State),
+      State.Retired,
+      State.Unreferenced,
+    );
+  }
+
+  /** Makes the number of a dictionary, to which nothing refers, free. By the compressor alone. */
   free(number: number): void {
     const { i32 } = this.region;
     i32[Word.Live] = this.live - 1;

@@ -1,8 +1,9 @@
 // swaps.ts: finished work of the compressor on its way to the workers, who put it in place: a ring a worker.
 //
-// The compressor holds no lock, but for a moment when it frees the number of a dictionary: a thread that shares its core with a
-// worker would sooner or later be stopped while it holds one. It appends what it made of a value, with the bytes it was made of, and the worker whose turn it is puts it in
-// place if the key still has them (Shard.compress). So a write at any moment wins, and a torn read is noticed.
+// The compressor holds no lock: a thread that shares its core with a worker would sooner or later be stopped while it holds
+// one. It appends what it made of a value, with the bytes it was made of, and the worker whose turn it is puts it in place if
+// the key still has them (Shard.compress). So a write at any moment wins, and a torn read is noticed. A worker also says to
+// which retired dictionaries nothing refers any more.
 //
 // Ring (bytes)          WHO WRITES IT
 //      0  u32 head      the compressor: bytes ever appended, modulo 2^32, in steps of 8
@@ -11,6 +12,7 @@
 // Entry, u32 each: bytes of it, shard | database << 16, handle, bytes of key, raw value, stored value; then these three.
 // The worker's part is on the path of a turn: one load while nothing has come, else at most `most` values.
 // Neighbours: sweeper.ts appends; worker.ts applies.
+import { DictionaryLimit, Of, State } from "../compress/dictionaries.ts";
 import { Key } from "../memory/key.ts";
 import { copyBytes, need, Region } from "../memory/region.ts";
 import type { Keyspace } from "../shard/keyspace.ts";
@@ -144,6 +146,21 @@ export class Swaps {
         Atomics.store(region.i32, tailWord, (tail + bytes) | 0);
       }
       bytesLeft -= bytes;
+    }
+  }
+
+  /** Looks for retired dictionaries to which nothing refers any more, and says so. Once a second, by one worker. */
+  releaseRetired(keyspace: Keyspace): void {
+    const { dictionaries } = keyspace.codec;
+    if (dictionaries.live === 0) return;
+    for (let number = 1; number < DictionaryLimit.Count; number++) {
+      if (dictionaries.state(number) !== State.Retired || dictionaries.sumOf(number, Of.Values) !== 0)
+        continue;
+      // Again with all locks, as a value may have been on its way from one shard to another; and with nothing in the rings,
+      // as what was made before it was retired may be there.
+      keyspace.lockAll();
+      if (this.idle && dictionaries.sumOf(number, Of.Values) === 0) dictionaries.release(number);
+      keyspace.unlockAll();
     }
   }
 }

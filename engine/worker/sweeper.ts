@@ -254,7 +254,7 @@ export class Sweeper {
         classes.delete(hash);
       }
     }
-    if (this.swaps.idle) this.freeRetired();
+    this.freeUnreferenced();
   }
 
   /** Dictionaries made for a class that values may still refer to. */
@@ -271,15 +271,10 @@ export class Sweeper {
     return this.dictionaries.sumOf(number, Of.Values);
   }
 
-  private freeRetired(): void {
-    const { dictionaries, keyspace } = this;
-    for (let number = 1; number < DictionaryLimit.Count; number++) {
-      if (dictionaries.state(number) !== State.Retired || this.referred(number) !== 0) continue;
-      // Again with all locks: a value may have been on its way from one shard to another. With one there is no way.
-      keyspace.lockAll();
-      if (this.referred(number) === 0) dictionaries.free(number);
-      keyspace.unlockAll();
-    }
+  private freeUnreferenced(): void {
+    const { dictionaries } = this;
+    for (let number = 1; number < DictionaryLimit.Count; number++)
+      if (dictionaries.state(number) === State.Unreferenced) dictionaries.free(number);
   }
 
   private retire(each: Class): void {
@@ -551,7 +546,6 @@ export class Sweeper {
     const had = each.codec === 0 ? 1 : this.ratioOf(kept, each.codec, each.dictionary);
     if (bestCodec !== 0 && (options.always || each.codec === 0 || bestRatio < had * BETTER)) {
       if (number !== 0 && best === 0) {
-        dictionaries.retire(number);
         dictionaries.free(number);
       }
       this.retire(each);
@@ -564,7 +558,6 @@ export class Sweeper {
       each.expected = bestRatio;
     } else {
       if (number !== 0) {
-        dictionaries.retire(number);
         dictionaries.free(number);
       }
       each.expected = each.codec === 0 ? 1 : had;

@@ -460,6 +460,7 @@ export class Worker implements Events, DispatchHost, DirectSink {
       if (client.backlogBytes > 0 || client.overSinceMs > 0) this.pushes.checkSoft(client, now);
     this.defragmenter.consider(now, this.ledger.near, this.ledger.overBytes() > 0);
     this.evictor.follow();
+    if (this.plan.index === 0) this.swaps.releaseRetired(this.keyspace);
     collectGarbage();
     this.publishFigures();
   }
@@ -508,7 +509,10 @@ export class Worker implements Events, DispatchHost, DirectSink {
   /** Compresses whatever can be, and now and then makes other dictionaries. */
   private compressEverything(sweeper: Sweeper): void {
     const { swaps, keyspace, turns } = this;
-    if (turns % 64 === 0) sweeper.retrain();
+    if (turns % 64 === 0) {
+      swaps.releaseRetired(keyspace);
+      sweeper.retrain();
+    }
     do swaps.apply(0, keyspace, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY);
     while (sweeper.step(1) !== Swept.Rest || swaps.pending(0));
   }

@@ -311,6 +311,7 @@ for (const workers of [1, 2])
       if (next() < 0.01) on = !on;
       if (next() < 0.01) sweeper.options.codec = pick([0, ...codecs]);
       if (next() < 0.02) sweeper.retrain();
+      if (next() < 0.05) swaps.releaseRetired(packed.keyspace);
       if (on && next() < 0.7) {
         // Some of the work is in place only after later commands, and then perhaps too late.
         const late = next() < 0.2;
@@ -348,6 +349,7 @@ for (const workers of [1, 2])
     for (let i = 0; i < 8; i++) {
       while (sweeper.step(1) !== Swept.Rest);
       for (let worker = 0; worker < workers; worker++) swaps.apply(worker, packed.keyspace, 1e9, 1e9);
+      swaps.releaseRetired(packed.keyspace);
     }
     expect(dictionaries.live).toBe(0);
     expect(dictionaries.usedBytes).toBe(0);
