@@ -172,6 +172,8 @@ const enum I {
   HandSlot = 723,
   /** Slots that each hand skips after a key it stopped at. */
   Skip = 725,
+  /** Keys of main that were too old for their byte when marks were made. */
+  OldMain = 727,
   Stamps = 736,
   Classes = 800,
   End = 928,
@@ -240,6 +242,8 @@ const PART = 1 / 32;
 /** Slots there are for each of the 1/32 of the keys that go until marks are made anew, about. */
 const SLOTS_A_VICTIM = 40;
 const END = 2 ** 32;
+/** Bits of four states that are main's. */
+const ALL_MAIN = 0x80808080 | 0;
 /** Keys due soonest that are kept, and keys drawn for each victim, as in Redis; how many are looked at for them; leaves of
  *  which the one that is due first is read when few keys have a deadline. */
 const DUE_KEPT = 16;
@@ -1035,6 +1039,7 @@ export class Eviction implements EvictionPolicy, StateKeeper {
     }
     i32[i + I.Skip] = extra > some ? 0 : skipOf(marked, some);
     marked = 0;
+    let oldMain = 0;
     const sized = this.sizesCount;
     wanted = Math.max(1, Math.min(some, i32[i + I.Main]! * PART), i32[i + I.Main]! * SIZED_PART * sized);
     const epoch = i32[i + I.Epoch]!;
@@ -1044,11 +1049,13 @@ export class Eviction implements EvictionPolicy, StateKeeper {
       const state = State.Main + (kind & 0x70) + ((epoch - kind) & 15);
       const old = (kind & 15) === State.OldEpoch ? Mark.Old : 0;
       u8[marks + state] = (wanted > 0 ? Mark.Main : 0) | old;
+      if (old !== 0) oldMain += i32[i + I.Classes + state - State.Main]!;
       if (wanted <= 0) continue;
       f64[f + F.Weakest] = RANKS[i32[i + I.Reach]!]![kind]!;
       marked += i32[i + I.Classes + state - State.Main]!;
       wanted -= i32[i + I.Classes + state - State.Main]!;
     }
+    i32[i + I.OldMain] = oldMain;
     i32[i + I.Skip + 1] = skipOf(marked / (1 + SIZED_PASSES * sized), some);
     if (sized === 0) f64[f + F.Threshold] = f64[f + F.Weakest]!;
   }
@@ -1072,6 +1079,7 @@ export class Eviction implements EvictionPolicy, StateKeeper {
     let db = i32[i + I.HandDb + hand]!;
     let position = f64[f + F.HandPosition + hand]!;
     let slot = i32[i + I.HandSlot + hand]!;
+    const quick = mark === Mark.Window && i32[i + I.OldMain] === 0;
     for (let rounds = 0; rounds < 2; ) {
       let leaf = index.leafOn(db, position);
       if (leaf !== 0) {
@@ -1081,8 +1089,13 @@ export class Eviction implements EvictionPolicy, StateKeeper {
           at = index.statesAt(leaf);
         }
         const slots = at === 0 ? 0 : index.slotsOf(leaf);
-        const states = allocator.regionOf(leaf).u8;
+        const { u8: states, i32: words } = allocator.regionOf(leaf);
         for (; slot < slots; slot++) {
+          // The window is a small part of all: four states of main at a time, unless one may have to be made younger.
+          if (quick && (slot & 3) === 0) {
+            while (slot < slots && (words[(at + slot) >> 2]! & ALL_MAIN) === ALL_MAIN) slot += 4;
+            if (slot >= slots) break;
+          }
           const found = u8[marks + states[at + slot]!]!;
           if (found === 0) continue;
           if ((found & Mark.Old) !== 0) this.makeYounger(states, at + slot);
