@@ -404,7 +404,8 @@ export class Allocator {
     }
   }
 
-  /** The class, or one a little larger, which has a free slot now; -1 when there is no memory. */
+  /** The class, or one a little larger, which has a free slot now; -1 when there is no memory. Where nothing is left, any that
+   *  is larger. */
   private makeRoom(index: number): number {
     const { head } = this;
     if (head[Alloc.Spans + index]! < Size.FewSpans) {
@@ -412,9 +413,11 @@ export class Allocator {
       for (let near = index + 1; near <= last; near++) if (head[Alloc.ClassHeads + near] !== 0) return near;
     }
     if (this.newSpan(index)) return index;
-    // The free slots of what leaves are better than none.
+    // The free slots of what leaves, and those of any larger class, are better than none.
     while (!this.stay(1024));
-    return head[Alloc.ClassHeads + index] !== 0 ? index : -1;
+    for (let larger = index; larger < Size.ClassCount; larger++)
+      if (head[Alloc.ClassHeads + larger] !== 0) return larger;
+    return -1;
   }
 
   private newSpan(index: number): boolean {

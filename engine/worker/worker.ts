@@ -723,10 +723,11 @@ export class Worker implements Events, DispatchHost, DirectSink {
       this.recycle(client);
       return;
     }
-    this.handOver(client);
-    // What others see of a connection follows at once when it does something else than before, else with the tick.
+    // What others see of a connection follows when it does something else than before, else with the tick: before its replies
+    // go out, as who has them may ask at once.
     if (client.lastEntry !== client.shownEntry || session.db !== client.shownDb || session.mode !== 0)
       this.publishNumbers(client);
+    this.handOver(client);
     if (session.closing) {
       this.recycle(client);
       this.driver.close(client, false);
