@@ -141,8 +141,9 @@ export class Defragmenter {
     if (this.current === null) this.next(nowMs);
   }
 
-  /** Makes a step of about `ms` at once, of the shard with most waste if none is on: pages are needed. */
-  hurry(nowMs: number, ms: number): void {
+  /** Makes a step of about `ms` at once, of the shard with most waste if none is on: pages are needed. With `shedding`, what is
+   *  worth little is evicted rather than moved. */
+  hurry(nowMs: number, ms: number, shedding: boolean): void {
     if (this.current === null) {
       let worst: Watch | null = null;
       let most = LEAST_BYTES;
@@ -155,7 +156,7 @@ export class Defragmenter {
       if (worst === null || !this.enabled) return;
       this.begin(worst, nowMs, true);
     }
-    this.move(this.current!, nowMs, true, ms, true);
+    this.move(this.current!, nowMs, true, ms, shedding);
   }
 
   /** Gives free pages of some shard back at once: about `pages` of them. How many bytes. */

@@ -34,6 +34,9 @@ const OVER_LITTLE = 0.005;
 const OVER_MUCH = 0.02;
 const HURRY_MS = 0.2;
 const HURRY_MOST = 3;
+/** Share of the ceiling that must lie free in pages in use before keys are evicted to empty spans: what is over may be clients'
+ *  buffers, of which no key's end gives anything back. */
+const SHED_FROM = 0.05;
 /** Free pages that the system may still back, as a share of the ceiling, beyond which a command gives some back; and how many
  *  at that share, in some 10 us: more when there are more. */
 const SPARE = 0.01;
@@ -133,11 +136,14 @@ export class Evictor {
       this.evict(VICTIMS[step]!);
     }
     const over = ledger.overBytes() / limit;
-    if (over > OVER_LITTLE)
+    if (over > OVER_LITTLE) {
+      const { keyspace } = this;
       this.defragmenter.hurry(
         nowMs,
         HURRY_MS * Math.min(HURRY_MOST, (over - OVER_LITTLE) / (OVER_MUCH - OVER_LITTLE)),
+        keyspace.committedBytes - keyspace.liveBytes > limit * SHED_FROM,
       );
+    }
     const spare = ledger.spare / (limit * SPARE);
     if (spare > 1) ledger.spare -= this.defragmenter.release(SPARE_PAGES * Math.min(32, spare));
     return !this.stuck || ledger.overBytes() <= 0;
