@@ -431,11 +431,11 @@ for (const workers of [1, 4])
       await flood(
         lines,
         each(
-          names(46_000, (i) => nameOf("s", 1_000_000 + i, 200)),
+          names(60_000, (i) => nameOf("s", 1_000_000 + i, 200)),
           writing,
         ),
       );
-      expect(await evictedKeys(socket)).toBeGreaterThan(4_000);
+      expect(await evictedKeys(socket)).toBeGreaterThan(10_000);
       // What was read once may all have stayed: so low that it goes, too.
       await set(socket, "maxmemory", "16kb");
       await until("all keys to go", async () => (await size(socket)) === 0);
