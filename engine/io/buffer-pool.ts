@@ -7,12 +7,15 @@ const SMALLEST_SHIFT = 12;
 const LARGEST_SHIFT = 30;
 /** Returned regions keep their pages for the next taker up to this many bytes in all; beyond it they give them back. */
 const KEEP_BYTES = 16 * 1024 * 1024;
+/** And up to this share of the memory that there may be: they count in it, and no key is to go for them. */
+const KEEP_SHARE = 1 / 64;
 
 export class BufferPool {
   private readonly free: Region[][] = Array.from({ length: LARGEST_SHIFT + 1 }, () => []);
   /** Regions whose pages were given back, taken only when none with pages is left. */
   private readonly bare: Region[][] = Array.from({ length: LARGEST_SHIFT + 1 }, () => []);
   private keptBytes = 0;
+  private mostKept = KEEP_BYTES;
   /** Bytes of regions that are out. */
   usedBytes = 0;
 
@@ -35,12 +38,24 @@ export class BufferPool {
   give(region: Region): void {
     this.usedBytes -= region.bytes;
     const shift = 31 - Math.clz32(region.bytes);
-    if (this.keptBytes + region.bytes <= KEEP_BYTES) {
+    if (this.keptBytes + region.bytes <= this.mostKept) {
       this.keptBytes += region.bytes;
       this.free[shift]!.push(region);
     } else {
       region.release(0, region.bytes);
       this.bare[shift]!.push(region);
     }
+  }
+
+  /** Keeps no more than befits a ceiling of so many bytes, 0 for none. */
+  setLimit(bytes: number): void {
+    this.mostKept = bytes === 0 ? KEEP_BYTES : Math.min(KEEP_BYTES, bytes * KEEP_SHARE);
+    for (let shift = LARGEST_SHIFT; shift >= SMALLEST_SHIFT; shift--)
+      while (this.keptBytes > this.mostKept && this.free[shift]!.length > 0) {
+        const region = this.free[shift]!.pop()!;
+        this.keptBytes -= region.bytes;
+        region.release(0, region.bytes);
+        this.bare[shift]!.push(region);
+      }
   }
 }

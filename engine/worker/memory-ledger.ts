@@ -72,6 +72,7 @@ export class MemoryLedger {
   /** Sets `maxmemory`, 0 for no limit. */
   setLimit(bytes: number): void {
     this.limit = bytes;
+    this.pool.setLimit(bytes / this.workers);
     this.lookedMs = 0;
     this.near = bytes > 0 && this.look() > this.nearFrom;
   }
