@@ -59,6 +59,26 @@ test("between two looks the ledger follows what its thread takes and gives back"
   expect(ledger.overBytes()).toBe(0);
 });
 
+test("buffers kept for the next taker are a small share of the ceiling", () => {
+  const { pool, ledger } = make(2);
+  const give = (regions: Region[]) => {
+    for (const region of regions) pool.give(region);
+  };
+  const taken = (count: number) => Array.from({ length: count }, () => pool.take(64 * 1024)!);
+  const [first, out] = [taken(20), pool.take(MiB)!];
+  give(first);
+  expect([pool.usedBytes, pool.heldBytes]).toEqual([MiB, MiB + 20 * 64 * 1024]);
+  ledger.setLimit(64 * MiB); // half a mebibyte a worker
+  expect([pool.usedBytes, pool.heldBytes]).toEqual([MiB, MiB + 8 * 64 * 1024]);
+  const again = taken(20);
+  expect(pool.heldBytes).toBe(pool.usedBytes);
+  give([out, ...again]);
+  expect([pool.usedBytes, pool.heldBytes]).toEqual([0, 8 * 64 * 1024]);
+  ledger.setLimit(0);
+  give(taken(20));
+  expect(pool.heldBytes).toBe(20 * 64 * 1024);
+});
+
 test("other workers' buffers, messages that wait, and the turns in which to ask", () => {
   const { control, mail, pool, ledger } = make(2);
   const before = ledger.look();
@@ -70,15 +90,15 @@ test("other workers' buffers, messages that wait, and the turns in which to ask"
   expect(ledger.look() - before).toBe(11 * MiB + 1024);
   pool.give(region); // kept, with its pages
   expect(ledger.look() - before).toBe(11 * MiB + 1024);
-  ledger.setLimit(100 * MiB);
+  ledger.setLimit(200 * MiB);
   ledger.beginTurn(1);
   expect(ledger.near).toBe(false);
-  control.region.f64[control.pageOf(1) + Figure.BufferBytes] = 90 * MiB;
+  control.region.f64[control.pageOf(1) + Figure.BufferBytes] = 190 * MiB;
   ledger.beginTurn(1); // not again within the millisecond
   expect(ledger.near).toBe(false);
   ledger.beginTurn(2);
   expect([ledger.near, ledger.overBytes() < 0]).toEqual([true, true]);
-  control.region.f64[control.pageOf(1) + Figure.BufferBytes] = 190 * MiB;
+  control.region.f64[control.pageOf(1) + Figure.BufferBytes] = 290 * MiB;
   ledger.beginTurn(2);
   expect(ledger.overBytes()).toBe(before + 91 * MiB + 1024);
 });
