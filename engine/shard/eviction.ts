@@ -95,8 +95,10 @@ const enum State {
   Main = 128,
   Stamps = 63,
   Epochs = 16,
-  /** Ages at which the hand makes a state younger, and to which. */
+  /** Ages from which on the hand makes a state younger. There is no older stamp than the last, as clocks wait, and those
+   *  that would be are the next to come. */
   OldStamp = 45,
+  OldestStamp = 60,
   OldEpoch = 15,
 }
 
@@ -241,6 +243,9 @@ const LOOKED_AT = 1 / 2;
 const PART = 1 / 32;
 /** Slots there are for each of the 1/32 of the keys that go until marks are made anew, about. */
 const SLOTS_A_VICTIM = 40;
+/** Stops of a hand that are found together, and in how many more leaves than the first one has. */
+const STOPS = 8;
+const STOP_LEAVES = 16;
 const END = 2 ** 32;
 /** Bits of four states that are main's. */
 const ALL_MAIN = 0x80808080 | 0;
@@ -273,6 +278,18 @@ function skipOf(marked: number, some: number): number {
   return marked <= 2 * some ? 0 : Math.floor((SLOTS_A_VICTIM / 2) * (1 - (2 * some) / marked));
 }
 
+/** Where a hand stops next: found together, so that the processor fetches the records together, and looked at anew then. */
+class Stops {
+  next = 0;
+  count = 0;
+  readonly db = new Int32Array(STOPS);
+  readonly position = new Float64Array(STOPS);
+  readonly leaf = new Uint32Array(STOPS);
+  readonly slot = new Int32Array(STOPS);
+  /** Of what was read: nobody may leave the reading out. */
+  touched = 0;
+}
+
 export class Eviction implements EvictionPolicy, StateKeeper {
   readonly victimKey: Key;
   victimDb = 0;
@@ -297,6 +314,8 @@ export class Eviction implements EvictionPolicy, StateKeeper {
   private dueCount = 0;
   private readonly due = new Int32Array(DUE_KEPT * 4);
   private readonly dueAt = new Float64Array(DUE_KEPT);
+  private readonly windowStops = new Stops();
+  private readonly mainStops = new Stops();
 
   constructor(
     private readonly allocator: Allocator,
@@ -1030,7 +1049,8 @@ export class Eviction implements EvictionPolicy, StateKeeper {
     let wanted = Math.max(1, some, extra >> 1);
     for (let age = State.Stamps - 1; age >= 0; age--) {
       const stamp = (i32[i + I.Tick]! - age + State.Stamps) % State.Stamps;
-      const mark = (wanted > 0 ? Mark.Window : 0) | (age >= State.OldStamp ? Mark.Old : 0);
+      const old = age >= State.OldStamp && age <= State.OldestStamp;
+      const mark = (wanted > 0 ? Mark.Window : 0) | (old ? Mark.Old : 0);
       u8[marks + 1 + 2 * stamp] = mark;
       u8[marks + 2 + 2 * stamp] = mark;
       if (wanted <= 0) continue;
@@ -1072,15 +1092,41 @@ export class Eviction implements EvictionPolicy, StateKeeper {
 
   private walk(mark: Mark): boolean {
     const { index, allocator } = this;
+    const { u8 } = this.region;
+    const marks = this.b + B.Marks;
+    const stops = mark === Mark.Window ? this.windowStops : this.mainStops;
+    do {
+      while (stops.next < stops.count) {
+        const n = stops.next++;
+        const leaf = stops.leaf[n]!;
+        const slot = stops.slot[n]!;
+        // Anything may have happened since it was found.
+        if (index.leafOn(stops.db[n]!, stops.position[n]!) !== leaf || slot >= index.slotsOf(leaf)) continue;
+        const at = index.statesAt(leaf);
+        if (at === 0 || (u8[marks + allocator.regionOf(leaf).u8[at + slot]!]! & mark) === 0) continue;
+        this.seenHandle = index.findSlot(leaf, slot);
+        this.seenDb = stops.db[n]!;
+        return true;
+      }
+    } while (this.lookAhead(mark, stops));
+    return false;
+  }
+
+  /** Finds where a hand stops next, and moves it behind that. False when there is nowhere. */
+  private lookAhead(mark: Mark, stops: Stops): boolean {
+    const { index, allocator } = this;
     const { f64, i32, u8 } = this.region;
     const { f, i } = this;
     const marks = this.b + B.Marks;
     const hand = mark === Mark.Window ? 0 : 1;
+    const skip = i32[i + I.Skip + hand]! + 1;
     let db = i32[i + I.HandDb + hand]!;
     let position = f64[f + F.HandPosition + hand]!;
     let slot = i32[i + I.HandSlot + hand]!;
     const quick = mark === Mark.Window && i32[i + I.OldMain] === 0;
-    for (let rounds = 0; rounds < 2; ) {
+    let count = 0;
+    let looks = STOP_LEAVES;
+    for (let rounds = 0; rounds < 2 && count < STOPS && looks > 0; ) {
       let leaf = index.leafOn(db, position);
       if (leaf !== 0) {
         let at = index.statesAt(leaf);
@@ -1090,23 +1136,26 @@ export class Eviction implements EvictionPolicy, StateKeeper {
         }
         const slots = at === 0 ? 0 : index.slotsOf(leaf);
         const { u8: states, i32: words } = allocator.regionOf(leaf);
-        for (; slot < slots; slot++) {
+        while (slot < slots && count < STOPS) {
           // The window is a small part of all: four states of main at a time, unless one may have to be made younger.
           if (quick && (slot & 3) === 0) {
             while (slot < slots && (words[(at + slot) >> 2]! & ALL_MAIN) === ALL_MAIN) slot += 4;
             if (slot >= slots) break;
           }
           const found = u8[marks + states[at + slot]!]!;
-          if (found === 0) continue;
           if ((found & Mark.Old) !== 0) this.makeYounger(states, at + slot);
-          if ((found & mark) === 0) continue;
-          i32[i + I.HandDb + hand] = db;
-          f64[f + F.HandPosition + hand] = position;
-          i32[i + I.HandSlot + hand] = slot + 1 + i32[i + I.Skip + hand]!;
-          this.seenHandle = index.findSlot(leaf, slot);
-          this.seenDb = db;
-          return true;
+          if ((found & mark) === 0) {
+            slot++;
+            continue;
+          }
+          stops.db[count] = db;
+          stops.position[count] = position;
+          stops.leaf[count] = leaf;
+          stops.slot[count++] = slot;
+          slot += skip;
         }
+        if (count === STOPS) break;
+        if (count > 0) looks--;
         position = index.endOf(leaf);
       } else position = END;
       slot = 0;
@@ -1118,7 +1167,16 @@ export class Eviction implements EvictionPolicy, StateKeeper {
       i32[i + I.Ticks] = 0;
       i32[i + I.Round] = 1;
     }
-    return false;
+    i32[i + I.HandDb + hand] = db;
+    f64[f + F.HandPosition + hand] = position;
+    i32[i + I.HandSlot + hand] = slot;
+    stops.next = 0;
+    stops.count = count;
+    for (let n = 0; n < count; n++) {
+      const handle = index.findSlot(stops.leaf[n]!, stops.slot[n]!);
+      stops.touched ^= allocator.regionOf(handle).i32[(handle & Handle.GranuleMask) << 1]!;
+    }
+    return count > 0;
   }
 
   private makeYounger(states: Uint8Array, at: number): void {
