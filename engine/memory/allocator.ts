@@ -211,6 +211,16 @@ export class Allocator {
     return this.segments.at(handle >>> Handle.SegmentShift);
   }
 
+  /** Reads what `free` of a slot will read. */
+  touch(handle: number): number {
+    const segment = handle >>> Handle.SegmentShift;
+    const { u32 } = this.segments.at(segment);
+    const granule = handle & Handle.GranuleMask;
+    const entry = u32[this.segments.mapWord(segment) + (granule >>> 9)]!;
+    const first = (granule >>> 9) - ((entry & 3) === Kind.Span ? (entry >>> Span.BackShift) & Span.BackMask : 0);
+    return u32[granule * 2]! ^ u32[first << (Size.PageShift - 2)]!;
+  }
+
   /** Bytes a slot or run can hold: at least what was asked for. */
   slotBytes(handle: number): number {
     const segment = handle >>> Handle.SegmentShift;
@@ -250,6 +260,11 @@ export class Allocator {
     if ((counts & 0xffff) === spanSlotsOf[index]!) this.unlinkSpan(index, page);
     this.addLive(slotBytesOf[index]! >>> 3);
     return handle;
+  }
+
+  /** Whether `allocate` has a free slot for so many bytes, and would take no page for them. */
+  hasSlot(bytes: number): boolean {
+    return bytes <= Size.MaxSlotBytes && this.head[Alloc.ClassHeads + classOf(bytes)] !== 0;
   }
 
   /** Takes back what `allocate` gave. */
@@ -359,22 +374,29 @@ export class Allocator {
 
   /** Lets up to `most` of the leaving spans stay after all. False when there are more. */
   stay(most: number): boolean {
-    const { head, segments } = this;
+    const { head } = this;
     for (; most > 0; most--) {
       const page = head[Alloc.ClassHeads + LEAVING]!;
       if (page === 0) return true;
-      const segment = page >>> Run.PageBits;
-      const { u32 } = segments.at(segment);
-      const map = segments.mapWord(segment) + (page & Run.PageMask);
-      const index = (u32[map]! >>> Span.ClassShift) & Span.ClassMask;
-      this.unlinkSpan(LEAVING, page);
-      for (let i = 0; i < spanPagesOf[index]!; i++) u32[map + i] = u32[map + i]! & ~Span.Leaving;
-      const live = u32[((page & Run.PageMask) << 10) + 1]! & 0xffff;
-      if (live < spanSlotsOf[index]!) this.linkSpan(index, page);
-      head[Alloc.LeavingSpans] = head[Alloc.LeavingSpans]! - 1;
-      head[Alloc.Spans + index] = head[Alloc.Spans + index]! + 1;
+      this.stayAt(page >>> Run.PageBits, page & Run.PageMask);
     }
     return head[Alloc.ClassHeads + LEAVING] === 0;
+  }
+
+  /** Lets the span that begins at `first` stay after all, if there still is one that leaves. */
+  stayAt(segment: number, first: number): void {
+    const { head, segments } = this;
+    const { u32 } = segments.at(segment);
+    const map = segments.mapWord(segment) + first;
+    if ((u32[map]! & Span.LeavingMask) !== Span.IsLeaving) return;
+    const index = (u32[map]! >>> Span.ClassShift) & Span.ClassMask;
+    const page = (segment << Run.PageBits) | first;
+    this.unlinkSpan(LEAVING, page);
+    for (let i = 0; i < spanPagesOf[index]!; i++) u32[map + i] = u32[map + i]! & ~Span.Leaving;
+    const live = u32[(first << 10) + 1]! & 0xffff;
+    if (live < spanSlotsOf[index]!) this.linkSpan(index, page);
+    head[Alloc.LeavingSpans] = head[Alloc.LeavingSpans]! - 1;
+    head[Alloc.Spans + index] = head[Alloc.Spans + index]! + 1;
   }
 
   private addUsed(pages: number): void {

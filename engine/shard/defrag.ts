@@ -4,7 +4,6 @@
 // A round: choose which spans leave (engine/memory/evacuation.ts); walk the index, leaf by leaf, and move what lies in them:
 // the leaf itself, each key's record, each collection's pages (engine/types/pages.ts); once more if much was missed; let
 // what has not become empty stay. Every handle is in one place, which the walk passes, so nothing is searched.
-// While pages are needed in a hurry, what lies in leaving spans and is worth little is evicted instead of moved.
 // A cycle is a round, and more while spans are sparse or values loose: of these each round moves some.
 // A record is read on the way, for only it says whether it has pages and how long it is; that is done some at a time, so
 // that the processor fetches them together.
@@ -72,7 +71,6 @@ export class Defrag {
   /** Leaves of the walk so far, and whether values of this one are looked at for being loose. */
   private leaves = 0;
   private measuring = true;
-  private shedding = false;
 
   constructor(private readonly shard: Shard) {
     this.allocator = shard.allocator;
@@ -119,11 +117,9 @@ export class Defrag {
     this.before = this.allocator.committedBytes;
   }
 
-  /** Does about `budget` nanoseconds' work. False when the cycle is over. With `shedding`, keys that are worth little are
-   *  evicted rather than moved. */
-  step(budget: number, shedding = false): boolean {
+  /** Does about `budget` nanoseconds' work. False when the cycle is over. */
+  step(budget: number): boolean {
     const { mover, allocator } = this;
-    this.shedding = shedding;
     const looks = Math.ceil(budget * LOOKS_PER_UNIT);
     if (this.phase === Phase.Choose) {
       if (!this.evacuation.step(looks)) return true;
@@ -213,7 +209,6 @@ export class Defrag {
         const kind = words[this.slot - from]! & 255;
         const before = mover.moved;
         if (!hasPages(kind & 15, kind >>> 4)) {
-          if (this.shedding && this.shed(leaf, handle)) continue;
           this.moveRecord(leaf, handle);
         } else if (!this.moveCollection(leaf, handle, kind & 15)) return false;
         if (mover.moved !== before) this.keysMoved++;
@@ -221,14 +216,6 @@ export class Defrag {
       } while (i < count && mover.budget > 0);
       this.slot = from + i;
     }
-    return true;
-  }
-
-  /** Evicts a key instead of moving it. False when it is to stay. */
-  private shed(leaf: number, handle: number): boolean {
-    const { mover } = this;
-    if (!this.allocator.leaving(handle) || !this.shard.evictAt(this.db, leaf, this.slot)) return false;
-    mover.budget -= Cost.Move;
     return true;
   }
 

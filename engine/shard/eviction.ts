@@ -83,8 +83,9 @@ export interface EvictionPolicy {
   /** Handle of the record to remove, its key in `victimKey` and `victimDb`, and what the index has found; 0 when nothing
    *  may go. */
   victim(): number;
-  /** The same of one key, which is what the index has found: its handle, or 0 when it is not to go. */
-  victimAt(db: number, handle: number): number;
+  /** The same of one key, which is what the index has found: its handle, or 0 when it may not go, or is worth much more than
+   *  those that go now and not `anyway` to go. */
+  victimAt(db: number, handle: number, anyway: boolean): number;
   readonly victimKey: Key;
   readonly victimDb: number;
   /** Bytes held beside states. */
@@ -223,8 +224,8 @@ const PENDING = 64;
 /** Keys that go from a window that is too large to main in one call. */
 const PROMOTIONS = 64;
 const UNKNOWN_AGE = 8;
-/** In doublings of its count: what a key of main may be worth more than the weakest where memory is to come together. */
-const SHED_MARGIN = 1;
+/** In doublings of its count: how much more than the weakest a key of main is worth that is rather moved than let go. */
+const WORTH_MARGIN = 1;
 /** What half the size is worth, in doublings of a key's count; a collection with pages is as one of so many times the mean
  *  size. From which spread on sizes count at all, and from which on as much as they can. */
 const SIZE_WEIGHT = 0.7;
@@ -244,7 +245,7 @@ const PART = 1 / 32;
 /** Slots there are for each of the 1/32 of the keys that go until marks are made anew, about. */
 const SLOTS_A_VICTIM = 40;
 /** Stops of a hand that are found together, and in how many more leaves than the first one has. */
-const STOPS = 8;
+const STOPS = 16;
 const STOP_LEAVES = 16;
 const END = 2 ** 32;
 /** Bits of four states that are main's. */
@@ -866,30 +867,26 @@ export class Eviction implements EvictionPolicy, StateKeeper {
     }
   }
 
-  /** `handle`, which is what the index has found, as a victim if it is worth little more than those that go now; else 0. */
-  victimAt(db: number, handle: number): number {
-    if (this.rule.core === "random") {
-      this.victimDb = db;
-      return this.openVictim(handle) ? handle : 0;
-    }
-    if (!this.adaptive || !this.open()) return 0;
-    const state = this.index.foundState;
+  victimAt(db: number, handle: number, anyway: boolean): number {
+    if (this.rule.core === "none" || !this.openVictim(handle)) return 0;
+    this.victimDb = db;
+    const state = this.adaptive && this.open() ? this.index.foundState : 0;
+    if (state <= 0) return anyway || this.rule.core === "random" ? handle : 0;
+    if (!anyway && this.worthAt(state)) return 0;
+    const { high, low } = this.victimKey;
+    if (state < State.Main) this.remember(high, low, 0, 0);
+    else this.remember(high, low, (state >> 4) & 7, this.ageOf(state));
+    return handle;
+  }
+
+  /** Whether a key of that state is worth much more than those that go now. */
+  private worthAt(state: number): boolean {
     const { f64, i32 } = this.region;
     const { f, i } = this;
-    if (i32[i + I.Full] === 0 || state <= 0) return 0;
-    if (state < State.Main) {
-      if ((state & 1) === 0) return 0;
-    } else {
-      const kind = (state & 0x70) | this.ageOf(state);
-      if (RANKS[i32[i + I.Reach]!]![kind]! > f64[f + F.Weakest]! + SHED_MARGIN) return 0;
-    }
-    if (!this.openVictim(handle)) return 0;
-    this.seenHandle = handle;
-    this.seenDb = db;
-    if (state >= State.Main) return this.letGo();
-    this.remember(this.victimKey.high, this.victimKey.low, 0, 0);
-    this.victimDb = db;
-    return handle;
+    if (i32[i + I.Full] === 0) return true;
+    if (state < State.Main) return (state & 1) === 0;
+    const kind = (state & 0x70) | this.ageOf(state);
+    return RANKS[i32[i + I.Reach]!]![kind]! > f64[f + F.Weakest]! + WORTH_MARGIN;
   }
 
   private leastUsed(): number {
@@ -1172,11 +1169,16 @@ export class Eviction implements EvictionPolicy, StateKeeper {
     i32[i + I.HandSlot + hand] = slot;
     stops.next = 0;
     stops.count = count;
-    for (let n = 0; n < count; n++) {
-      const handle = index.findSlot(stops.leaf[n]!, stops.slot[n]!);
-      stops.touched ^= allocator.regionOf(handle).i32[(handle & Handle.GranuleMask) << 1]!;
-    }
+    this.fetchStops(stops);
     return count > 0;
+  }
+
+  private fetchStops(stops: Stops): void {
+    const { index, allocator } = this;
+    for (let n = 0; n < stops.count; n++) {
+      const handle = index.findSlot(stops.leaf[n]!, stops.slot[n]!);
+      stops.touched ^= allocator.touch(handle);
+    }
   }
 
   private makeYounger(states: Uint8Array, at: number): void {

@@ -50,6 +50,7 @@ import { type Segments, Super } from "../memory/segments.ts";
 import { Hash } from "../types/hash.ts";
 import { clonePages, freePages, pageBytes } from "../types/pages.ts";
 import type { Clock } from "./clock.ts";
+import { Clearing } from "./clearing.ts";
 import { Defrag } from "./defrag.ts";
 import { Attention, Event, type EventSink } from "./events.ts";
 import { Eviction } from "./eviction.ts";
@@ -94,6 +95,7 @@ export class Shard {
   readonly allocator: Allocator;
   readonly index: KeyIndex;
   readonly defrag: Defrag;
+  readonly clearing: Clearing;
   /** Which key goes when memory is full. Follows keys once it is told to. */
   readonly eviction: Eviction;
   /** Who watches, tracks or waits for a key; Attention.Names is set while somebody does. */
@@ -145,6 +147,7 @@ export class Shard {
     this.place = new Place(this);
     this.source = new Place(this);
     this.defrag = new Defrag(this);
+    this.clearing = new Clearing(this);
     this.eviction = new Eviction(this.allocator, this.superblock, this.index, clock, chance);
   }
 
@@ -470,11 +473,25 @@ export class Shard {
     return handle !== 0;
   }
 
-  /** Removes the key at a slot of a leaf of the index likewise, if it is among those that are to go soon. Whether it was. */
-  evictAt(db: number, leaf: number, slot: number): boolean {
-    const handle = this.eviction.victimAt(db, this.index.findSlot(leaf, slot));
-    if (handle !== 0) this.letGo(handle);
-    return handle !== 0;
+  /** Takes the record that the index has found from where it lies: it goes if it is worth little; else it moves, where that
+   *  takes no page; else it goes, if it may. What has pages stays. */
+  dislodge(db: number, handle: number): void {
+    const { allocator, eviction } = this;
+    const region = allocator.regionOf(handle);
+    const at = (handle & Handle.GranuleMask) << Handle.GranuleShift;
+    if (hasPagesAt(region, at)) return;
+    let victim = eviction.victimAt(db, handle, false);
+    if (victim === 0) {
+      const bytes = recordBytesAt(region, at);
+      const created = allocator.hasSlot(bytes) ? this.defrag.mover.copyAnyway(handle, bytes) : 0;
+      if (created !== 0) {
+        this.index.replaceFound(created);
+        allocator.free(handle);
+        return;
+      }
+      victim = eviction.victimAt(db, handle, true);
+    }
+    if (victim !== 0) this.letGo(victim);
   }
 
   /** Removes the victim, which is what the index has found. */

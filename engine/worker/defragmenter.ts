@@ -141,9 +141,8 @@ export class Defragmenter {
     if (this.current === null) this.next(nowMs);
   }
 
-  /** Makes a step of about `ms` at once, of the shard with most waste if none is on: pages are needed. With `shedding`, what is
-   *  worth little is evicted rather than moved. */
-  hurry(nowMs: number, ms: number, shedding: boolean): void {
+  /** Makes a step of about `ms` at once, of the shard with most waste if none is on: pages are needed. */
+  hurry(nowMs: number, ms: number): void {
     if (this.current === null) {
       let worst: Watch | null = null;
       let most = LEAST_BYTES;
@@ -156,7 +155,7 @@ export class Defragmenter {
       if (worst === null || !this.enabled) return;
       this.begin(worst, nowMs, true);
     }
-    this.move(this.current!, nowMs, true, ms, shedding);
+    this.move(this.current!, nowMs, true, ms);
   }
 
   /** Gives free pages of some shard back at once: about `pages` of them. How many bytes. */
@@ -275,11 +274,11 @@ export class Defragmenter {
     else this.nextMs = Number.POSITIVE_INFINITY;
   }
 
-  private move({ shard }: Watch, nowMs: number, idle: boolean, ms: number, shedding = false): void {
+  private move({ shard }: Watch, nowMs: number, idle: boolean, ms: number): void {
     const budget = Math.min(MOST_BUDGET, Math.max(LEAST_BUDGET, ms / this.rate));
     shard.lock();
     const begun = performance.now();
-    const more = shard.defrag.step(budget, shedding);
+    const more = shard.defrag.step(budget);
     const took = performance.now() - begun;
     shard.unlock();
     this.longestMs = Math.max(this.longestMs, took);

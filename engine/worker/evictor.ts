@@ -6,7 +6,7 @@
 // Of two shards in turn the one in which more lives gives a key. When no shard has one to give, writes are refused as by
 // noeviction while memory is over its ceiling.
 // When pages are over the ceiling although little lives in them (values of other sizes came than went), a command that needs
-// memory has spans emptied first, for the longer the more they are over: what is worth little there goes, the rest is moved.
+// memory first has as many pages cleared as it takes (engine/shard/clearing.ts).
 // On the data path: nothing allocates. Eviction does not act within EXEC, and no lock is held when it does.
 // Neighbours: worker.ts asks; memory-ledger.ts counts; defragmenter.ts empties spans.
 import type { Settings } from "../config/settings.ts";
@@ -28,15 +28,11 @@ const SLACK = 1 / 200;
 const MUCH = 0.02;
 const SHARES = [0.1, 0.05, 0.02, 0] as const;
 const VICTIMS = [4096, 512, 64, 16] as const;
-/** Shares of pages over the ceiling: from here on commands have spans emptied, and there for HURRY_MS each, beyond for up to
- *  HURRY_MOST times as long. */
-const OVER_LITTLE = 0.005;
-const OVER_MUCH = 0.02;
+/** Pages over the ceiling, as a share of it, from which on commands have some cleared: this many stretches at most. */
+const OVER = 0.005;
+const STRETCHES = 8;
+/** For how long a command works on having spans emptied where clearing frees nothing. */
 const HURRY_MS = 0.2;
-const HURRY_MOST = 3;
-/** Share of the ceiling that must lie free in pages in use before keys are evicted to empty spans: what is over may be clients'
- *  buffers, of which no key's end gives anything back. */
-const SHED_FROM = 0.05;
 /** Free pages that the system may still back, as a share of the ceiling, beyond which a command gives some back; and how many
  *  at that share, in some 10 us: more when there are more. */
 const SPARE = 0.01;
@@ -58,6 +54,7 @@ export class Evictor {
   private always = false;
   private nextShard = 0;
   private nextSettled = 0;
+  private nextCleared = 0;
   /** Keys that the commands of this turn may still let go. */
   private allowance = 0;
   /** Since memory was looked at last no shard had a key to give. */
@@ -135,18 +132,31 @@ export class Evictor {
       this.allowance -= VICTIMS[step]!;
       this.evict(VICTIMS[step]!);
     }
-    const over = ledger.overBytes() / limit;
-    if (over > OVER_LITTLE) {
-      const { keyspace } = this;
-      this.defragmenter.hurry(
-        nowMs,
-        HURRY_MS * Math.min(HURRY_MOST, (over - OVER_LITTLE) / (OVER_MUCH - OVER_LITTLE)),
-        keyspace.committedBytes - keyspace.liveBytes > limit * SHED_FROM,
-      );
-    }
+    if (ledger.overBytes() > limit * OVER && !this.stuck) this.clear(nowMs);
     const spare = ledger.spare / (limit * SPARE);
     if (spare > 1) ledger.spare -= this.defragmenter.release(SPARE_PAGES * Math.min(32, spare));
     return !this.stuck || ledger.overBytes() <= 0;
+  }
+
+  /** Clears stretches of pages, of one shard after the other, until few are over the ceiling. */
+  private clear(nowMs: number): void {
+    const { shards } = this.keyspace;
+    const { ledger, limit } = this;
+    for (let n = 0; n < STRETCHES && ledger.overBytes() > limit * OVER; n++) {
+      this.nextCleared = (this.nextCleared + 1) % shards.length;
+      const shard = shards[this.nextCleared]!;
+      const { allocator } = shard;
+      shard.lock();
+      const { liveBytes, committedBytes } = allocator;
+      shard.clearing.step();
+      ledger.noteEvicted(liveBytes - allocator.liveBytes);
+      const freed = allocator.committedBytes < committedBytes;
+      shard.unlock();
+      if (!freed) {
+        this.defragmenter.hurry(nowMs, HURRY_MS);
+        return;
+      }
+    }
   }
 
   /** Lets keys go until nothing is due, and at most so many. */

@@ -17,10 +17,8 @@
 // operations on own fields. What other workers take within one of this worker's turns is seen with the next one.
 //
 // Where keys may be evicted, so many go that what lives stays 1 % below `maxmemory`: the free slots among it are where new
-// values go, without new pages. When values come in other sizes than those that went, new pages are needed all the same:
-// then what lives is brought further down, by six times what pages are over 99 % of the ceiling and at most to 79 %: so
-// much is free then in the spans of what went that emptying some is little work (engine/shard/defrag.ts). Each worker lets its
-// share of keys go, or all when much is over.
+// values go, without new pages. Each worker lets its share of keys go, or all when much is over. When values come in other
+// sizes than those that went, new pages are needed all the same: evictor.ts has some cleared.
 // On the data path: no allocation. Neighbours: worker.ts owns one; server-view.ts asks.
 import type { BufferPool } from "../io/buffer-pool.ts";
 import { committedPages } from "../memory/allocator.ts";
@@ -33,12 +31,8 @@ import type { Mail } from "./inbox.ts";
 /** Memory counts as nearly full from so far below the ceiling, or from 1/8 of it, whichever is less. */
 const NEAR_BYTES = 64 * 2 ** 20;
 
-/** What lives while keys are evicted, as a share of the ceiling; and how far it is brought down below that. */
+/** What lives while keys are evicted, as a share of the ceiling. */
 const FULL = 0.99;
-const FURTHER = 0.2;
-const FURTHER_BY = 6;
-/** What pages in use may take before what lives is brought down, as a share of the ceiling. */
-const PAGES = 0.99;
 /** Beyond this share of the ceiling, what is to go is not shared out among workers. */
 const MUCH = 1 / 64;
 
@@ -100,8 +94,7 @@ export class MemoryLedger {
     if (pages > control.word(Word.PeakPages)) control.setWord(Word.PeakPages, pages);
     const { limit } = this;
     const live = this.known - keyspace.committedBytes + keyspace.liveBytes;
-    const further = Math.min(Math.max(0, this.known - limit * PAGES) * FURTHER_BY, limit * FURTHER);
-    const due = live - (limit * FULL - further);
+    const due = live - limit * FULL;
     this.due = due > limit * MUCH ? due : due / this.workers;
     this.evicted = 0;
     this.spare = keyspace.backedBytes;

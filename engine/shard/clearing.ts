@@ -1,0 +1,96 @@
+// clearing.ts: frees pages of a shard that follow each other when new values need pages in a hurry: what lives there is evicted
+// if it is worth little, moved if it is not and a free slot elsewhere holds it, and evicted else.
+//
+// A hand goes over the page map, a stretch at a time. What a slot holds does not say what it is: it is a key's record if what
+// would be its key leads, through the index, to this very slot. What is no record (leaves, elements of large collections), or may
+// not go, keeps its span.
+// Emptying sparsely used spans (defrag.ts) costs less of what is worth something, yet frees nothing before a walk over all keys has
+// ended, and needs free slots for what it moves. Here what is freed is there at once.
+//
+// Runs between commands, under the lock, at most STRETCH pages' worth of keys a step. Where the hand stands is this object's; the
+// page map may have changed since, and is read like a stranger's.
+// Off the data path unless pages are over the ceiling; nothing allocates in the JS sense. Neighbours: shard.ts owns one;
+// engine/worker/evictor.ts says when.
+import { DATABASES } from "../index/key-index.ts";
+import { Alloc, Handle, Span } from "../memory/allocator.ts";
+import { Key } from "../memory/key.ts";
+import { headerBytes, keyBytesAt, RecordFlag, Type, typeAt } from "../memory/record.ts";
+import { Size, slotBytesOf, spanPagesOf, spanStartOf } from "../memory/size-classes.ts";
+import type { Shard } from "./shard.ts";
+
+/** Pages cleared together. */
+const STRETCH = 16;
+/** Spans and runs that a step passes over for them, at most. */
+const LOOKS = 256;
+
+export class Clearing {
+  private segment = 0;
+  private page = 0;
+  private readonly key: Key;
+
+  constructor(private readonly shard: Shard) {
+    this.key = new Key(shard.segments.at(0));
+  }
+
+  /** Clears the next stretch in which there are spans. */
+  step(): void {
+    const { segments, allocator } = this.shard;
+    for (let looks = LOOKS, cleared = 0; looks > 0 && cleared < STRETCH; looks--) {
+      if (this.segment >= segments.count) this.segment = 0;
+      const { segment } = this;
+      const { u32 } = segments.at(segment);
+      const map = segments.mapWord(segment);
+      const end = segment === segments.count - 1 ? segments.at(0).i32[Alloc.SegmentPages]! : segments.pages;
+      let page = Math.max(segments.firstPage(segment), this.page);
+      while (page < end && u32[map + page] === 0) page++; // inside a run
+      if (page >= end) {
+        this.segment++;
+        this.page = 0;
+        continue;
+      }
+      const entry = u32[map + page]!;
+      if ((entry & 3) !== 1) {
+        // A run; the last page of a free one, where the hand may stand now, looks as its first.
+        this.page = page + 1;
+        continue;
+      }
+      const index = (entry >>> Span.ClassShift) & Span.ClassMask;
+      const first = page - ((entry >>> Span.BackShift) & Span.BackMask);
+      this.page = first + spanPagesOf[index]!;
+      // What others want to be empty is about to become it.
+      if ((entry & Span.Leaving) !== 0) continue;
+      cleared += spanPagesOf[index]!;
+      allocator.leave(segment, first);
+      this.clearSpan(segment, first, index);
+      allocator.stayAt(segment, first);
+    }
+  }
+
+  private clearSpan(segment: number, first: number, index: number): void {
+    const { segments } = this.shard;
+    const { u32 } = segments.at(segment);
+    const slot = slotBytesOf[index]!;
+    let at = (first << Size.PageShift) + spanStartOf[index]!;
+    for (let n = u32[(first << 10) + 1]! >>> 16; n > 0; n--, at += slot)
+      this.clear(((segment << Handle.SegmentShift) | (at >>> Handle.GranuleShift)) >>> 0, slot);
+  }
+
+  /** Removes or moves the record in a slot, if it is one. */
+  private clear(handle: number, slot: number): void {
+    const { shard, key } = this;
+    const { index, allocator } = shard;
+    const region = allocator.regionOf(handle);
+    const at = (handle & Handle.GranuleMask) << Handle.GranuleShift;
+    const flags = region.u8[at + 1]!;
+    if (flags > RecordFlag.Deadline + RecordFlag.Wide + RecordFlag.LongKey || typeAt(region, at) > Type.Hash) return;
+    const bytes = keyBytesAt(region, at);
+    const start = headerBytes(flags);
+    if (start + bytes > slot) return;
+    key.set(region, at + start, bytes);
+    for (let db = 0; db < DATABASES; db++)
+      if (index.keys(db) > 0 && index.findRecord(db, key.high, key.low, handle)) {
+        shard.dislodge(db, handle);
+        return;
+      }
+  }
+}
