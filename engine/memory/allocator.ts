@@ -217,7 +217,8 @@ export class Allocator {
     const { u32 } = this.segments.at(segment);
     const granule = handle & Handle.GranuleMask;
     const entry = u32[this.segments.mapWord(segment) + (granule >>> 9)]!;
-    const first = (granule >>> 9) - ((entry & 3) === Kind.Span ? (entry >>> Span.BackShift) & Span.BackMask : 0);
+    const first =
+      (granule >>> 9) - ((entry & 3) === Kind.Span ? (entry >>> Span.BackShift) & Span.BackMask : 0);
     return u32[granule * 2]! ^ u32[first << (Size.PageShift - 2)]!;
   }
 

@@ -82,7 +82,8 @@ export class Clearing {
     const region = allocator.regionOf(handle);
     const at = (handle & Handle.GranuleMask) << Handle.GranuleShift;
     const flags = region.u8[at + 1]!;
-    if (flags > RecordFlag.Deadline + RecordFlag.Wide + RecordFlag.LongKey || typeAt(region, at) > Type.Hash) return;
+    if (flags > RecordFlag.Deadline + RecordFlag.Wide + RecordFlag.LongKey || typeAt(region, at) > Type.Hash)
+      return;
     const bytes = keyBytesAt(region, at);
     const start = headerBytes(flags);
     if (start + bytes > slot) return;

@@ -21,13 +21,16 @@ import { Exchange } from "./exchange.ts";
 import { Mail } from "./inbox.ts";
 import { logLine, setLogLevel } from "./log.ts";
 import type { CompressorPlan, WorkerPlan } from "./plan.ts";
+import { compressible } from "./probe.ts";
 import { Swaps } from "./swaps.ts";
 
 const SEGMENT_BYTES = 2 ** 30;
 const POLL_MS = 200;
-/** Data from which on `compression auto` is worth a thread, of some 15 MB; and while memory is nearly full. */
+/** Data from which on `compression auto` is worth a thread, of some 25 MB; and while memory is nearly full. How long after
+ *  nothing in it could be compressed that is looked at again. */
 const COMPRESS_FROM_BYTES = 2 ** 30;
 const COMPRESS_FULL_FROM_BYTES = 64 * 2 ** 20;
+const PROBE_MS = 30_000;
 /** How often samples of accesses are read, and how many at a time: some 5 ms of work. */
 const SAMPLES_MS = 250;
 const SAMPLES_MOST = 20_000;
@@ -222,6 +225,7 @@ export async function start(settings: Settings, configFile: string, version: str
   if (failed !== null) throw new StartError(`a worker did not start: ${String(failed)}`);
 
   const compressors: Thread[] = [];
+  let nextProbeMs = 0;
   const compress = () => {
     const settings = Settings.from(JSON.parse(control.readSettings()));
     const mode = settings.get("compression");
@@ -231,6 +235,11 @@ export async function start(settings: Settings, configFile: string, version: str
       : COMPRESS_FROM_BYTES;
     if (mode === "off" || (mode === "auto" && usedBytes < from)) return;
     if (mode === "always" && workers === 1) return; // the worker itself does
+    if (mode === "auto") {
+      if (Date.now() < nextProbeMs) return;
+      nextProbeMs = Date.now() + PROBE_MS;
+      if (!compressible(keyspace, settings.number("compression-floor"))) return;
+    }
     const plan: CompressorPlan = {
       keyspace: keyspace.plan,
       control: control.plan,
