@@ -15,27 +15,35 @@ import { DATABASES } from "../index/key-index.ts";
 import { Alloc, Handle, Span } from "../memory/allocator.ts";
 import { Key } from "../memory/key.ts";
 import { headerBytes, keyBytesAt, RecordFlag, Type, typeAt } from "../memory/record.ts";
-import { Size, slotBytesOf, spanPagesOf, spanStartOf } from "../memory/size-classes.ts";
+import { Size, slotBytesOf, spanPagesOf, spanSlotsOf, spanStartOf } from "../memory/size-classes.ts";
 import type { Shard } from "./shard.ts";
 
-/** Pages cleared together. */
+/** A span is cleared when no more than this share of its slots lives, which follows what is there: it rises with each that the
+ *  hand passes over and falls with each that is cleared, so that about one in PASSES is. */
+const STEP = 1 / 512;
+const PASSES = 16;
+/** Where it would have to be more, all are about as full: a stretch of so many pages is cleared then, which values of any size
+ *  fit. */
+const DENSE = 0.97;
 const STRETCH = 16;
-/** Spans and runs that a step passes over for them, at most. */
+/** Spans and runs that a step looks at. */
 const LOOKS = 256;
 
 export class Clearing {
   private segment = 0;
   private page = 0;
+  private sparse = DENSE;
   private readonly key: Key;
 
   constructor(private readonly shard: Shard) {
     this.key = new Key(shard.segments.at(0));
   }
 
-  /** Clears the next stretch in which there are spans. */
+  /** Clears the next span that is sparsely used, or the next stretch of those that are not. */
   step(): void {
-    const { segments, allocator } = this.shard;
-    for (let looks = LOOKS, cleared = 0; looks > 0 && cleared < STRETCH; looks--) {
+    const { segments } = this.shard;
+    let wanted = 1; // pages
+    for (let looks = LOOKS; looks > 0 && wanted > 0; looks--) {
       if (this.segment >= segments.count) this.segment = 0;
       const { segment } = this;
       const { u32 } = segments.at(segment);
@@ -55,24 +63,32 @@ export class Clearing {
         continue;
       }
       const index = (entry >>> Span.ClassShift) & Span.ClassMask;
+      const pages = spanPagesOf[index]!;
       const first = page - ((entry >>> Span.BackShift) & Span.BackMask);
-      this.page = first + spanPagesOf[index]!;
+      this.page = first + pages;
       // What others want to be empty is about to become it.
       if ((entry & Span.Leaving) !== 0) continue;
-      cleared += spanPagesOf[index]!;
-      allocator.leave(segment, first);
+      const share = (u32[(first << 10) + 1]! & 0xffff) / spanSlotsOf[index]!;
+      if (share > this.sparse && this.sparse < DENSE) {
+        this.sparse += STEP;
+        continue;
+      }
+      if (this.sparse >= DENSE && wanted === 1) wanted = STRETCH;
+      if (share < DENSE) this.sparse = Math.max(0, this.sparse - STEP * PASSES);
       this.clearSpan(segment, first, index);
-      allocator.stayAt(segment, first);
+      wanted -= pages;
     }
   }
 
   private clearSpan(segment: number, first: number, index: number): void {
-    const { segments } = this.shard;
+    const { segments, allocator } = this.shard;
+    allocator.leave(segment, first);
     const { u32 } = segments.at(segment);
     const slot = slotBytesOf[index]!;
     let at = (first << Size.PageShift) + spanStartOf[index]!;
     for (let n = u32[(first << 10) + 1]! >>> 16; n > 0; n--, at += slot)
       this.clear(((segment << Handle.SegmentShift) | (at >>> Handle.GranuleShift)) >>> 0, slot);
+    allocator.stayAt(segment, first);
   }
 
   /** Removes or moves the record in a slot, if it is one. */

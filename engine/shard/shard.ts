@@ -480,17 +480,14 @@ export class Shard {
     const region = allocator.regionOf(handle);
     const at = (handle & Handle.GranuleMask) << Handle.GranuleShift;
     if (hasPagesAt(region, at)) return;
-    let victim = eviction.victimAt(db, handle, false);
-    if (victim === 0) {
-      const bytes = recordBytesAt(region, at);
-      const created = allocator.hasSlot(bytes) ? this.defrag.mover.copyAnyway(handle, bytes) : 0;
-      if (created !== 0) {
-        this.index.replaceFound(created);
-        allocator.free(handle);
-        return;
-      }
-      victim = eviction.victimAt(db, handle, true);
+    const bytes = recordBytesAt(region, at);
+    const created = allocator.hasSlot(bytes) ? this.defrag.mover.copyAnyway(handle, bytes) : 0;
+    if (created !== 0) {
+      this.index.replaceFound(created);
+      allocator.free(handle);
+      return;
     }
+    const victim = eviction.victimAt(db, handle, true);
     if (victim !== 0) this.letGo(victim);
   }
 

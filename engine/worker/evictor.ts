@@ -28,10 +28,11 @@ const SLACK = 1 / 200;
 const MUCH = 0.02;
 const SHARES = [0.1, 0.05, 0.02, 0] as const;
 const VICTIMS = [4096, 512, 64, 16] as const;
-/** Pages over the ceiling, as a share of it, from which on commands have some cleared: this many stretches at most. */
+/** Pages over the ceiling, as a share of it, from which on commands have some cleared: in so many steps at most. */
 const OVER = 0.005;
-const STRETCHES = 8;
-/** For how long a command works on having spans emptied where clearing frees nothing. */
+const CLEARED = 32;
+/** After so many in a row that freed nothing, a command has spans emptied by moving instead, for so long. */
+const FRUITLESS = 4;
 const HURRY_MS = 0.2;
 /** Free pages that the system may still back, as a share of the ceiling, beyond which a command gives some back; and how many
  *  at that share, in some 10 us: more when there are more. */
@@ -142,7 +143,8 @@ export class Evictor {
   private clear(nowMs: number): void {
     const { shards } = this.keyspace;
     const { ledger, limit } = this;
-    for (let n = 0; n < STRETCHES && ledger.overBytes() > limit * OVER; n++) {
+    let fruitless = 0;
+    for (let n = 0; n < CLEARED && ledger.overBytes() > limit * OVER; n++) {
       this.nextCleared = (this.nextCleared + 1) % shards.length;
       const shard = shards[this.nextCleared]!;
       const { allocator } = shard;
@@ -152,7 +154,8 @@ export class Evictor {
       ledger.noteEvicted(liveBytes - allocator.liveBytes);
       const freed = allocator.committedBytes < committedBytes;
       shard.unlock();
-      if (!freed) {
+      if (freed) fruitless = 0;
+      else if (++fruitless === FRUITLESS) {
         this.defragmenter.hurry(nowMs, HURRY_MS);
         return;
       }

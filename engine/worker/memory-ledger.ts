@@ -31,8 +31,12 @@ import type { Mail } from "./inbox.ts";
 /** Memory counts as nearly full from so far below the ceiling, or from 1/8 of it, whichever is less. */
 const NEAR_BYTES = 64 * 2 ** 20;
 
-/** What lives while keys are evicted, as a share of the ceiling. */
+/** What lives while keys are evicted, as a share of the ceiling; and how far it is brought down below that. */
 const FULL = 0.99;
+const FURTHER = 0.2;
+const FURTHER_BY = 6;
+/** What pages in use may take before what lives is brought down, as a share of the ceiling. */
+const PAGES = 0.99;
 /** Beyond this share of the ceiling, what is to go is not shared out among workers. */
 const MUCH = 1 / 64;
 
@@ -94,7 +98,8 @@ export class MemoryLedger {
     if (pages > control.word(Word.PeakPages)) control.setWord(Word.PeakPages, pages);
     const { limit } = this;
     const live = this.known - keyspace.committedBytes + keyspace.liveBytes;
-    const due = live - limit * FULL;
+    const further = Math.min(Math.max(0, this.known - limit * PAGES) * FURTHER_BY, limit * FURTHER);
+    const due = live - (limit * FULL - further);
     this.due = due > limit * MUCH ? due : due / this.workers;
     this.evicted = 0;
     this.spare = keyspace.backedBytes;
