@@ -18,32 +18,47 @@ import { headerBytes, keyBytesAt, RecordFlag, Type, typeAt } from "../memory/rec
 import { Size, slotBytesOf, spanPagesOf, spanSlotsOf, spanStartOf } from "../memory/size-classes.ts";
 import type { Shard } from "./shard.ts";
 
-/** A span is cleared when no more than this share of its slots lives, which follows what is there: it rises with each that the
- *  hand passes over and falls with each that is cleared, so that about one in PASSES is. */
+/** A span is sparsely used when no more than this share of its slots lives, which follows what is there: it rises with each that
+ *  the hand passes over and falls with each that is cleared, so that about one in PASSES is. */
 const STEP = 1 / 512;
 const PASSES = 16;
-/** Where it would have to be more, all are about as full: a stretch of so many pages is cleared then, which values of any size
- *  fit. */
-const DENSE = 0.97;
+/** Pages of a stretch. */
 const STRETCH = 16;
-/** Spans and runs that a step looks at. */
-const LOOKS = 256;
+/** Spans and runs that are looked at for one to clear. */
+const LOOKS = 128;
 
 export class Clearing {
   private segment = 0;
   private page = 0;
-  private sparse = DENSE;
+  private sparse = 1;
+  /** In a stretch, what is worth little goes. */
+  private shedding = false;
   private readonly key: Key;
 
   constructor(private readonly shard: Shard) {
     this.key = new Key(shard.segments.at(0));
   }
 
-  /** Clears the next span that is sparsely used, or the next stretch of those that are not. */
-  step(): void {
+  /** Clears the next span that is sparsely used, if there is one before long. */
+  clearSparse(): void {
+    this.shedding = false;
+    this.clearNext(false);
+  }
+
+  /** Clears the next spans, of STRETCH pages. */
+  clearStretch(): void {
+    this.shedding = true;
+    for (let pages = 0; pages < STRETCH; ) {
+      const cleared = this.clearNext(true);
+      if (cleared === 0) return;
+      pages += cleared;
+    }
+  }
+
+  /** Clears the next span, or the next that is sparsely used. How many pages it has; 0 when none was found. */
+  private clearNext(any: boolean): number {
     const { segments } = this.shard;
-    let wanted = 1; // pages
-    for (let looks = LOOKS; looks > 0 && wanted > 0; looks--) {
+    for (let looks = LOOKS; looks > 0; looks--) {
       if (this.segment >= segments.count) this.segment = 0;
       const { segment } = this;
       const { u32 } = segments.at(segment);
@@ -69,15 +84,15 @@ export class Clearing {
       // What others want to be empty is about to become it.
       if ((entry & Span.Leaving) !== 0) continue;
       const share = (u32[(first << 10) + 1]! & 0xffff) / spanSlotsOf[index]!;
-      if (share > this.sparse && this.sparse < DENSE) {
+      if (!any && share > this.sparse) {
         this.sparse += STEP;
         continue;
       }
-      if (this.sparse >= DENSE && wanted === 1) wanted = STRETCH;
-      if (share < DENSE) this.sparse = Math.max(0, this.sparse - STEP * PASSES);
+      if (!any) this.sparse = Math.max(0, this.sparse - STEP * PASSES);
       this.clearSpan(segment, first, index);
-      wanted -= pages;
+      return pages;
     }
+    return 0;
   }
 
   private clearSpan(segment: number, first: number, index: number): void {
@@ -106,7 +121,7 @@ export class Clearing {
     key.set(region, at + start, bytes);
     for (let db = 0; db < DATABASES; db++)
       if (index.keys(db) > 0 && index.findRecord(db, key.high, key.low, handle)) {
-        shard.dislodge(db, handle);
+        shard.dislodge(db, handle, this.shedding);
         return;
       }
   }

@@ -473,21 +473,24 @@ export class Shard {
     return handle !== 0;
   }
 
-  /** Takes the record that the index has found from where it lies: it goes if it is worth little; else it moves, where that
-   *  takes no page; else it goes, if it may. What has pages stays. */
-  dislodge(db: number, handle: number): void {
+  /** Takes the record that the index has found from where it lies: it moves, where that takes no page, or else is evicted, if it
+   *  may be; with `shedding` also if it is worth little. What has pages stays. */
+  dislodge(db: number, handle: number, shedding: boolean): void {
     const { allocator, eviction } = this;
     const region = allocator.regionOf(handle);
     const at = (handle & Handle.GranuleMask) << Handle.GranuleShift;
     if (hasPagesAt(region, at)) return;
-    const bytes = recordBytesAt(region, at);
-    const created = allocator.hasSlot(bytes) ? this.defrag.mover.copyAnyway(handle, bytes) : 0;
-    if (created !== 0) {
-      this.index.replaceFound(created);
-      allocator.free(handle);
-      return;
+    let victim = shedding ? eviction.victimAt(db, handle, false) : 0;
+    if (victim === 0) {
+      const bytes = recordBytesAt(region, at);
+      const created = allocator.hasSlot(bytes) ? this.defrag.mover.copyAnyway(handle, bytes) : 0;
+      if (created !== 0) {
+        this.index.replaceFound(created);
+        allocator.free(handle);
+        return;
+      }
+      victim = eviction.victimAt(db, handle, true);
     }
-    const victim = eviction.victimAt(db, handle, true);
     if (victim !== 0) this.letGo(victim);
   }
 

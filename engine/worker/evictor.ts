@@ -28,9 +28,11 @@ const SLACK = 1 / 200;
 const MUCH = 0.02;
 const SHARES = [0.1, 0.05, 0.02, 0] as const;
 const VICTIMS = [4096, 512, 64, 16] as const;
-/** Pages over the ceiling, as a share of it, from which on commands have some cleared: in so many steps at most. */
+/** While pages are over the ceiling a command has so many sparsely used spans cleared, and from this share of it on, which is
+ *  never much exceeded, so many stretches. */
+const SPARSE_SPANS = 4;
 const OVER = 0.005;
-const CLEARED = 32;
+const STRETCHES = 8;
 /** After so many in a row that freed nothing, a command has spans emptied by moving instead, for so long. */
 const FRUITLESS = 4;
 const HURRY_MS = 0.2;
@@ -133,24 +135,27 @@ export class Evictor {
       this.allowance -= VICTIMS[step]!;
       this.evict(VICTIMS[step]!);
     }
-    if (ledger.overBytes() > limit * OVER && !this.stuck) this.clear(nowMs);
+    if (ledger.overBytes() > 0 && !this.stuck) this.clear(nowMs);
     const spare = ledger.spare / (limit * SPARE);
     if (spare > 1) ledger.spare -= this.defragmenter.release(SPARE_PAGES * Math.min(32, spare));
     return !this.stuck || ledger.overBytes() <= 0;
   }
 
-  /** Clears stretches of pages, of one shard after the other, until few are over the ceiling. */
+  /** Clears spans of one shard after the other while pages are over the ceiling. */
   private clear(nowMs: number): void {
     const { shards } = this.keyspace;
     const { ledger, limit } = this;
     let fruitless = 0;
-    for (let n = 0; n < CLEARED && ledger.overBytes() > limit * OVER; n++) {
+    for (let n = 0; n < SPARSE_SPANS + STRETCHES; n++) {
+      const over = ledger.overBytes();
+      if (over <= (n < SPARSE_SPANS ? 0 : limit * OVER)) return;
       this.nextCleared = (this.nextCleared + 1) % shards.length;
       const shard = shards[this.nextCleared]!;
       const { allocator } = shard;
       shard.lock();
       const { liveBytes, committedBytes } = allocator;
-      shard.clearing.step();
+      if (over > limit * OVER) shard.clearing.clearStretch();
+      else shard.clearing.clearSparse();
       ledger.noteEvicted(liveBytes - allocator.liveBytes);
       const freed = allocator.committedBytes < committedBytes;
       shard.unlock();

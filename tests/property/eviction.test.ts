@@ -336,7 +336,7 @@ test("eviction: where spans are emptied in a hurry, what is worth little goes an
     const evicted = shard.evictedKeys;
     const { committedBytes } = shard.allocator;
     for (let step = 0; step < 6; step++) {
-      shard.clearing.step();
+      shard.clearing.clearStretch();
       shard.allocator.check();
     }
     d.check();
