@@ -26,7 +26,7 @@ const RECLAIM_BLOCKS = 64;
  *  keys a command lets go at once by the share that is due. */
 const SLACK = 1 / 200;
 const MUCH = 0.02;
-const SHARES = [0.1, 0.05, 0.02, 0] as const;
+const SHARES = [0.1, 0.05, 0.02] as const;
 const VICTIMS = [4096, 512, 64, 16] as const;
 /** While pages are over the ceiling a command has so many sparsely used spans cleared, and from this share of it on, which is
  *  never much exceeded, so many stretches. */
@@ -129,9 +129,10 @@ export class Evictor {
     if (this.paused) return true;
     if (this.rule.core === "none") return ledger.overBytes() <= 0;
     const due = ledger.dueBytes();
-    if (due > limit * SLACK && !this.stuck && (this.allowance > 0 || due > limit * MUCH)) {
+    const urgent = due - ledger.further;
+    if (due > limit * SLACK && !this.stuck && (this.allowance > 0 || urgent > limit * MUCH)) {
       let step = 0;
-      while (due <= limit * SHARES[step]!) step++;
+      while (step < SHARES.length && urgent <= limit * SHARES[step]!) step++;
       this.allowance -= VICTIMS[step]!;
       this.evict(VICTIMS[step]!);
     }

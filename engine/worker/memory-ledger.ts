@@ -51,6 +51,8 @@ export class MemoryLedger {
   private pooled = 0;
   /** What was to be evicted then, by this worker. */
   private due = 0;
+  /** Bytes of what is due that are for more room among what lives, and can wait. */
+  further = 0;
   /** Bytes this worker has evicted since. */
   private evicted = 0;
   /** Bytes of free pages that the system may back, less those given back since. */
@@ -98,8 +100,8 @@ export class MemoryLedger {
     if (pages > control.word(Word.PeakPages)) control.setWord(Word.PeakPages, pages);
     const { limit } = this;
     const live = this.known - keyspace.committedBytes + keyspace.liveBytes;
-    const further = Math.min(Math.max(0, this.known - limit * PAGES) * FURTHER_BY, limit * FURTHER);
-    const due = live - (limit * FULL - further);
+    this.further = Math.min(Math.max(0, this.known - limit * PAGES) * FURTHER_BY, limit * FURTHER);
+    const due = live - (limit * FULL - this.further);
     this.due = due > limit * MUCH ? due : due / this.workers;
     this.evicted = 0;
     this.spare = keyspace.backedBytes;
