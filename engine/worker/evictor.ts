@@ -38,8 +38,8 @@ const FRUITLESS = 4;
 const HURRY_MS = 0.2;
 /** Free pages that the system may still back, as a share of the ceiling, beyond which a command gives some back; and how many
  *  at that share, in some 10 us: more when there are more. */
-const SPARE = 0.01;
-const SPARE_PAGES = 16;
+const SPARE = 0.005;
+const SPARE_PAGES = 64;
 /** Requests count from this share of the ceiling on: before that nothing is paid for eviction. Below a small ceiling they
  *  always do, as it is full before they could tell anything. */
 const FOLLOWED_FROM = 0.4;
