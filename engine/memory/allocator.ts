@@ -211,15 +211,24 @@ export class Allocator {
     return this.segments.at(handle >>> Handle.SegmentShift);
   }
 
-  /** Reads what `free` of a slot will read. */
-  touch(handle: number): number {
-    const segment = handle >>> Handle.SegmentShift;
-    const { u32 } = this.segments.at(segment);
-    const granule = handle & Handle.GranuleMask;
-    const entry = u32[this.segments.mapWord(segment) + (granule >>> 9)]!;
-    const first =
-      (granule >>> 9) - ((entry & 3) === Kind.Span ? (entry >>> Span.BackShift) & Span.BackMask : 0);
-    return u32[granule * 2]! ^ u32[first << (Size.PageShift - 2)]!;
+  /** Reads what `free` of some slots will read: first the slots, in few instructions each, so that the processor has many of
+   *  these reads in flight. The result means nothing. */
+  touch(handles: Uint32Array, count: number): number {
+    const { segments } = this;
+    let touched = 0;
+    for (let i = 0; i < count; i++) {
+      const handle = handles[i]!;
+      touched ^= segments.at(handle >>> Handle.SegmentShift).u32[(handle & Handle.GranuleMask) << 1]!;
+    }
+    for (let i = 0; i < count; i++) {
+      const segment = handles[i]! >>> Handle.SegmentShift;
+      const page = (handles[i]! & Handle.GranuleMask) >>> 9;
+      const { u32 } = segments.at(segment);
+      const entry = u32[segments.mapWord(segment) + page]!;
+      const back = (entry & 3) === Kind.Span ? (entry >>> Span.BackShift) & Span.BackMask : 0;
+      touched ^= u32[(page - back) << (Size.PageShift - 2)]!;
+    }
+    return touched;
   }
 
   /** Bytes a slot or run can hold: at least what was asked for. */

@@ -232,7 +232,9 @@ const SIZE_WEIGHT = 0.7;
 const LARGE = 16;
 const LEAST_SPREAD = 0.1;
 const MOST_SPREAD = 0.8;
-const MEAN_WEIGHT = 1 / 256;
+/** One size in so many counts in their mean, odd so that both hands' do, and what it weighs. */
+const SIZES_LEARNED = 7;
+const MEAN_WEIGHT = 1 / 32;
 /** Where sizes differ most: the part of main of which keys go, the keys passed over for each that goes, in the mean and at
  *  most, how fast the threshold follows that, and the share of those passed over that are looked at for having pages. */
 const SIZED_PART = 0.5;
@@ -287,6 +289,7 @@ class Stops {
   readonly position = new Float64Array(STOPS);
   readonly leaf = new Uint32Array(STOPS);
   readonly slot = new Int32Array(STOPS);
+  readonly handle = new Uint32Array(STOPS);
   /** Of what was read: nobody may leave the reading out. */
   touched = 0;
 }
@@ -306,6 +309,8 @@ export class Eviction implements EvictionPolicy, StateKeeper {
   private b = 0; // byte
   /** Where the hand stopped, and what is there. */
   private seenDb = 0;
+  /** Stops of the hands until a size counts. */
+  private untilLearned = 0;
   private seenHandle = 0;
   /** Accesses not yet told to the clock; hits seen without the lock: database, hash, handle. */
   private accesses = 0;
@@ -1002,6 +1007,8 @@ export class Eviction implements EvictionPolicy, StateKeeper {
     const { f64 } = this.region;
     const { f } = this;
     const before = f64[f + part]!;
+    if (--this.untilLearned > 0 && before !== 0) return bytes / before;
+    this.untilLearned = SIZES_LEARNED;
     const mean = before === 0 ? bytes : before + (bytes - before) * MEAN_WEIGHT;
     f64[f + part] = mean;
     const spread = f64[f + F.Spread]!;
@@ -1169,16 +1176,9 @@ export class Eviction implements EvictionPolicy, StateKeeper {
     i32[i + I.HandSlot + hand] = slot;
     stops.next = 0;
     stops.count = count;
-    this.fetchStops(stops);
+    for (let n = 0; n < count; n++) stops.handle[n] = index.findSlot(stops.leaf[n]!, stops.slot[n]!);
+    stops.touched = allocator.touch(stops.handle, count);
     return count > 0;
-  }
-
-  private fetchStops(stops: Stops): void {
-    const { index, allocator } = this;
-    for (let n = 0; n < stops.count; n++) {
-      const handle = index.findSlot(stops.leaf[n]!, stops.slot[n]!);
-      stops.touched ^= allocator.touch(handle);
-    }
   }
 
   private makeYounger(states: Uint8Array, at: number): void {

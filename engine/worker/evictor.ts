@@ -22,6 +22,8 @@ import type { MemoryLedger } from "./memory-ledger.ts";
 const TURN_VICTIMS = 128;
 const COMMANDS_VICTIMS = 1024;
 const RECLAIM_BLOCKS = 64;
+/** Keys that go from a shard at once. */
+const TOGETHER = 4;
 /** Shares of the ceiling that may be due before commands let keys go, too, and before they do so without an end; and how many
  *  keys a command lets go at once by the share that is due. */
 const SLACK = 1 / 200;
@@ -177,18 +179,19 @@ export class Evictor {
       const shard = this.choose(idle > 0);
       shard.lock();
       const before = shard.allocator.liveBytes;
-      let gone = shard.reclaimable;
-      if (gone) shard.reclaimStep(RECLAIM_BLOCKS);
-      else {
+      let gone = 0;
+      if (shard.reclaimable) {
+        shard.reclaimStep(RECLAIM_BLOCKS);
+        gone = 1;
+      } else {
         if (this.rule.core === "adaptive" && !shard.eviction.following) this.followShard(shard, 1);
-        gone = shard.evict();
+        while (gone < TOGETHER && shard.evict()) gone++;
       }
       ledger.noteEvicted(before - shard.allocator.liveBytes);
       shard.unlock();
-      if (gone) {
-        idle = 0;
-        left--;
-      } else if (++idle === shards.length) this.stuck = true;
+      left -= gone;
+      if (gone > 0) idle = 0;
+      else if (++idle === shards.length) this.stuck = true;
     }
   }
 
