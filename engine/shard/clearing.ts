@@ -27,12 +27,21 @@ const STRETCH = 16;
 /** Spans and runs that are looked at for one to clear. */
 const LOOKS = 128;
 
+/** What becomes of a record that is to leave. */
+export const enum Force {
+  /** It moves or stays. */
+  Move = 0,
+  /** It moves, or is evicted if it is worth little. */
+  Evict = 1,
+  /** It is evicted if it is worth little, moves else, and is evicted if it cannot. */
+  Shed = 2,
+}
+
 export class Clearing {
   private segment = 0;
   private page = 0;
   private sparse = 1;
-  /** In a stretch, what is worth little goes. */
-  private shedding = false;
+  private force = Force.Move;
   private readonly key: Key;
 
   constructor(private readonly shard: Shard) {
@@ -40,14 +49,14 @@ export class Clearing {
   }
 
   /** Clears the next span that is sparsely used, if there is one before long. */
-  clearSparse(): void {
-    this.shedding = false;
+  clearSparse(evicting: boolean): void {
+    this.force = evicting ? Force.Evict : Force.Move;
     this.clearNext(false);
   }
 
   /** Clears the next spans, of STRETCH pages. */
   clearStretch(): void {
-    this.shedding = true;
+    this.force = Force.Shed;
     for (let pages = 0; pages < STRETCH; ) {
       const cleared = this.clearNext(true);
       if (cleared === 0) return;
@@ -101,28 +110,30 @@ export class Clearing {
     const { u32 } = segments.at(segment);
     const slot = slotBytesOf[index]!;
     let at = (first << Size.PageShift) + spanStartOf[index]!;
-    for (let n = u32[(first << 10) + 1]! >>> 16; n > 0; n--, at += slot)
-      this.clear(((segment << Handle.SegmentShift) | (at >>> Handle.GranuleShift)) >>> 0, slot);
+    for (let n = u32[(first << 10) + 1]! >>> 16; n > 0; n--, at += slot) {
+      const handle = ((segment << Handle.SegmentShift) | (at >>> Handle.GranuleShift)) >>> 0;
+      // Where the first of them cannot move, the others cannot either.
+      if (!this.clear(handle, slot) && this.force === Force.Move) break;
+    }
     allocator.stayAt(segment, first);
   }
 
-  /** Removes or moves the record in a slot, if it is one. */
-  private clear(handle: number, slot: number): void {
+  /** Removes or moves the record in a slot, if it is one. False when it stays. */
+  private clear(handle: number, slot: number): boolean {
     const { shard, key } = this;
     const { index, allocator } = shard;
     const region = allocator.regionOf(handle);
     const at = (handle & Handle.GranuleMask) << Handle.GranuleShift;
     const flags = region.u8[at + 1]!;
     if (flags > RecordFlag.Deadline + RecordFlag.Wide + RecordFlag.LongKey || typeAt(region, at) > Type.Hash)
-      return;
+      return true;
     const bytes = keyBytesAt(region, at);
     const start = headerBytes(flags);
-    if (start + bytes > slot) return;
+    if (start + bytes > slot) return true;
     key.set(region, at + start, bytes);
     for (let db = 0; db < DATABASES; db++)
-      if (index.keys(db) > 0 && index.findRecord(db, key.high, key.low, handle)) {
-        shard.dislodge(db, handle, this.shedding);
-        return;
-      }
+      if (index.keys(db) > 0 && index.findRecord(db, key.high, key.low, handle))
+        return shard.dislodge(db, handle, this.force);
+    return true;
   }
 }

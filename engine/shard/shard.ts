@@ -49,7 +49,7 @@ import { copyBytes, equalBytes, type Region } from "../memory/region.ts";
 import { type Segments, Super } from "../memory/segments.ts";
 import { Hash } from "../types/hash.ts";
 import { clonePages, freePages, pageBytes } from "../types/pages.ts";
-import { Clearing } from "./clearing.ts";
+import { Clearing, Force } from "./clearing.ts";
 import type { Clock } from "./clock.ts";
 import { Defrag } from "./defrag.ts";
 import { Attention, Event, type EventSink } from "./events.ts";
@@ -473,25 +473,26 @@ export class Shard {
     return handle !== 0;
   }
 
-  /** Takes the record that the index has found from where it lies: it moves, where that takes no page, or else is evicted, if it
-   *  may be; with `shedding` also if it is worth little. What has pages stays. */
-  dislodge(db: number, handle: number, shedding: boolean): void {
+  /** Takes the record that the index has found from where it lies. It moves, where that takes no page, and may be evicted as
+   *  `force` says. False when it stays, as what has pages does. */
+  dislodge(db: number, handle: number, force: Force): boolean {
     const { allocator, eviction } = this;
     const region = allocator.regionOf(handle);
     const at = (handle & Handle.GranuleMask) << Handle.GranuleShift;
-    if (hasPagesAt(region, at)) return;
-    let victim = shedding ? eviction.victimAt(db, handle, false) : 0;
+    if (hasPagesAt(region, at)) return false;
+    let victim = force === Force.Shed ? eviction.victimAt(db, handle, false) : 0;
     if (victim === 0) {
       const bytes = recordBytesAt(region, at);
       const created = allocator.hasSlot(bytes) ? this.defrag.mover.copyAnyway(handle, bytes) : 0;
       if (created !== 0) {
         this.index.replaceFound(created);
         allocator.free(handle);
-        return;
+        return true;
       }
-      victim = eviction.victimAt(db, handle, true);
+      if (force !== Force.Move) victim = eviction.victimAt(db, handle, force === Force.Shed);
     }
     if (victim !== 0) this.letGo(victim);
+    return victim !== 0;
   }
 
   /** Removes the victim, which is what the index has found. */

@@ -30,10 +30,12 @@ const SLACK = 1 / 200;
 const MUCH = 0.02;
 const SHARES = [0.1, 0.05, 0.02] as const;
 const VICTIMS = [4096, 512, 64, 16] as const;
-/** While pages are over the ceiling a command has so many sparsely used spans cleared, and from this share of it on, which is
- *  never much exceeded, so many stretches. */
+/** While pages are over the ceiling, a command has so many sparsely used spans cleared; keys are evicted for that from a share of
+ *  it on, and from another, which is never much exceeded, stretches are cleared, so many. Neither is less than OVER_BYTES. */
 const SPARSE_SPANS = 4;
-const OVER = 0.005;
+const OVER = 0.0025;
+const OVER_MUCH = 0.01;
+const OVER_BYTES = 2 ** 21;
 const STRETCHES = 8;
 /** After so many in a row that freed nothing, a command has spans emptied by moving instead, for so long. */
 const FRUITLESS = 4;
@@ -60,6 +62,8 @@ export class Evictor {
   private nextShard = 0;
   private nextSettled = 0;
   private nextCleared = 0;
+  /** Spans and stretches in a row that could not be cleared, in this turn. */
+  private fruitless = 0;
   /** Keys that the commands of this turn may still let go. */
   private allowance = 0;
   /** Since memory was looked at last no shard had a key to give. */
@@ -115,6 +119,7 @@ export class Evictor {
     if (!this.keyspace.shards[this.index]!.eviction.following) this.follow();
     this.stuck = paused;
     this.allowance = COMMANDS_VICTIMS;
+    this.fruitless = 0;
     if (!paused && ledger.dueBytes() > 0) this.evict(TURN_VICTIMS);
   }
 
@@ -144,27 +149,29 @@ export class Evictor {
     return !this.stuck || ledger.overBytes() <= 0;
   }
 
-  /** Clears spans of one shard after the other while pages are over the ceiling. */
+  /** Clears spans of one shard after the other while pages are over the ceiling: the more of them, the less it matters what
+   *  is evicted for that. */
   private clear(nowMs: number): void {
     const { shards } = this.keyspace;
     const { ledger, limit } = this;
-    let fruitless = 0;
+    const some = Math.max(limit * OVER, OVER_BYTES);
+    const much = Math.max(limit * OVER_MUCH, OVER_BYTES);
     for (let n = 0; n < SPARSE_SPANS + STRETCHES; n++) {
       const over = ledger.overBytes();
-      if (over <= (n < SPARSE_SPANS ? 0 : limit * OVER)) return;
+      if (over <= (n < SPARSE_SPANS && this.fruitless < FRUITLESS ? 0 : much)) return;
       this.nextCleared = (this.nextCleared + 1) % shards.length;
       const shard = shards[this.nextCleared]!;
-      const { allocator } = shard;
+      const { allocator, clearing } = shard;
       shard.lock();
       const { liveBytes, committedBytes } = allocator;
-      if (over > limit * OVER) shard.clearing.clearStretch();
-      else shard.clearing.clearSparse();
+      if (over > much) clearing.clearStretch();
+      else clearing.clearSparse(over > some);
       ledger.noteEvicted(liveBytes - allocator.liveBytes);
       const freed = allocator.committedBytes < committedBytes;
       shard.unlock();
-      if (freed) fruitless = 0;
-      else if (++fruitless === FRUITLESS) {
-        this.defragmenter.hurry(nowMs, HURRY_MS);
+      if (freed) this.fruitless = 0;
+      else if (++this.fruitless >= FRUITLESS) {
+        if (over > much) this.defragmenter.hurry(nowMs, HURRY_MS);
         return;
       }
     }

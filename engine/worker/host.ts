@@ -238,7 +238,7 @@ export async function start(settings: Settings, configFile: string, version: str
     if (mode === "auto") {
       if (Date.now() < nextProbeMs) return;
       nextProbeMs = Date.now() + PROBE_MS;
-      if (!compressible(keyspace, settings.number("compression-floor"))) return;
+      if (!compressible(keyspace, settings.number("compression-floor"), Math.random)) return;
     }
     const plan: CompressorPlan = {
       keyspace: keyspace.plan,

@@ -16,15 +16,18 @@ const PIECE_BYTES = 1024;
 const HOPELESS = 0.97;
 
 /** Whether some strings of at least `floor` bytes shrink. False when there are none. */
-export function compressible(keyspace: Keyspace, floor: number): boolean {
+export function compressible(keyspace: Keyspace, floor: number, chance: () => number): boolean {
   const pieces: Uint8Array[] = [];
+  const drawn = new Set<number>(); // one that is there twice would shrink
   for (let draw = 0; draw < DRAWS && pieces.length < SAMPLES; draw++) {
     const shard = keyspace.shards[draw % keyspace.shards.length]!;
     for (let db = 0; db < DATABASES; db++) {
       if (shard.keys(db) === 0) continue;
       try {
-        const handle = shard.index.drawSlot(db, Math.random(), Math.random());
-        if (handle === 0) continue;
+        const handle = shard.index.drawSlot(db, chance(), chance());
+        const name = handle * keyspace.shards.length + (draw % keyspace.shards.length);
+        if (handle === 0 || drawn.has(name)) continue;
+        drawn.add(name);
         const region = shard.segments.at(handle >>> Handle.SegmentShift);
         const at = (handle & Handle.GranuleMask) << Handle.GranuleShift;
         const kind = region.u8[at]!;
