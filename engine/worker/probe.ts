@@ -13,7 +13,7 @@ const SAMPLES = 256;
 /** Of one value. */
 const PIECE_BYTES = 1024;
 /** Values that come out no smaller than that together are not looked at more closely. */
-const HOPELESS = 0.97;
+const HOPELESS = 0.98;
 
 /** Whether some strings of at least `floor` bytes shrink. False when there are none. */
 export function compressible(keyspace: Keyspace, floor: number, chance: () => number): boolean {

@@ -54,7 +54,7 @@ test("whether anything in memory can be compressed", () => {
     add(keyspace, 0, 500, () => new TextEncoder().encode("1234567890123"), Encoding.Integer);
     add(keyspace, 0, 500, () => new TextEncoder().encode("short and simple"));
     expect(compressible(keyspace, FLOOR, chance)).toBe(false);
-    add(keyspace, 3, 1500, text);
+    add(keyspace, 3, 6000, text);
     expect(compressible(keyspace, FLOOR, chance)).toBe(true);
     const few = make();
     add(few, 15, 1, text);
