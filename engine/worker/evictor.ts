@@ -31,11 +31,12 @@ const MUCH = 0.02;
 const SHARES = [0.1, 0.05, 0.02] as const;
 const VICTIMS = [4096, 512, 64, 16] as const;
 /** While pages are over the ceiling, a command has so many sparsely used spans cleared; keys are evicted for that from a share of
- *  it on, and from another, which is never much exceeded, stretches are cleared, so many. Neither is less than OVER_BYTES. */
+ *  it on, and from another, which is never much exceeded, stretches are cleared, so many. Neither is less than OVER_BYTES a
+ *  shard. */
 const SPARSE_SPANS = 4;
 const OVER = 0.0025;
 const OVER_MUCH = 0.01;
-const OVER_BYTES = 2 ** 21;
+const OVER_BYTES = 2 ** 18;
 const STRETCHES = 8;
 /** After so many in a row that freed nothing, a command has spans emptied by moving instead, for so long. */
 const FRUITLESS = 4;
@@ -154,8 +155,9 @@ export class Evictor {
   private clear(nowMs: number): void {
     const { shards } = this.keyspace;
     const { ledger, limit } = this;
-    const some = Math.max(limit * OVER, OVER_BYTES);
-    const much = Math.max(limit * OVER_MUCH, OVER_BYTES);
+    const least = OVER_BYTES * shards.length;
+    const some = Math.max(limit * OVER, least);
+    const much = Math.max(limit * OVER_MUCH, least);
     for (let n = 0; n < SPARSE_SPANS + STRETCHES; n++) {
       const over = ledger.overBytes();
       if (over <= (n < SPARSE_SPANS && this.fruitless < FRUITLESS ? 0 : much)) return;
