@@ -1,11 +1,10 @@
-// clearing.ts: frees pages of a shard that follow each other when new values need pages in a hurry: what lives there is evicted
-// if it is worth little, moved if it is not and a free slot elsewhere holds it, and evicted else.
+// clearing.ts: frees pages of a shard at once, when new values need some that those which went do not leave: clears a span that
+// is sparsely used by moving what lives there to free slots, or, where that is not enough, pages that follow each other, which
+// values of any size fit, by evicting what is worth little there. As a memcached moves slabs between its classes.
 //
-// A hand goes over the page map, a stretch at a time. What a slot holds does not say what it is: it is a key's record if what
-// would be its key leads, through the index, to this very slot. What is no record (leaves, elements of large collections), or may
-// not go, keeps its span.
-// Emptying sparsely used spans (defrag.ts) costs less of what is worth something, yet frees nothing before a walk over all keys has
-// ended, and needs free slots for what it moves. Here what is freed is there at once.
+// A hand goes over the page map. What a slot holds does not say what it is: it is a key's record if what would be its key leads,
+// through the index, to this very slot. What is no record (leaves, elements of large collections), or may not go, keeps its span.
+// A cycle of defrag.ts moves those, too, and costs no key, yet frees nothing before a walk over all keys has ended.
 //
 // Runs between commands, under the lock, at most STRETCH pages' worth of keys a step. Where the hand stands is this object's; the
 // page map may have changed since, and is read like a stranger's.

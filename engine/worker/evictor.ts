@@ -6,7 +6,8 @@
 // Of two shards in turn the one in which more lives gives a key. When no shard has one to give, writes are refused as by
 // noeviction while memory is over its ceiling.
 // When pages are over the ceiling although little lives in them (values of other sizes came than went), a command that needs
-// memory first has as many pages cleared as it takes (engine/shard/clearing.ts).
+// memory has some cleared (engine/shard/clearing.ts): by moving what lives there while they are little over, by evicting what is
+// worth little when they are more, and beyond OVER_MUCH as many as it takes, whatever is evicted for that.
 // On the data path: nothing allocates. Eviction does not act within EXEC, and no lock is held when it does.
 // Neighbours: worker.ts asks; memory-ledger.ts counts; defragmenter.ts empties spans.
 import type { Settings } from "../config/settings.ts";

@@ -17,8 +17,9 @@
 // operations on own fields. What other workers take within one of this worker's turns is seen with the next one.
 //
 // Where keys may be evicted, so many go that what lives stays 1 % below `maxmemory`: the free slots among it are where new
-// values go, without new pages. Each worker lets its share of keys go, or all when much is over. When values come in other
-// sizes than those that went, new pages are needed all the same: evictor.ts has some cleared.
+// values go, without new pages. When values come in other sizes than those that went, new pages are needed all the same: then
+// what lives is brought further down, by six times what pages are over 99 % of the ceiling, so that spans become sparse, and
+// evictor.ts has some cleared. That part can wait. Each worker lets its share of keys go, or all when much is over.
 // On the data path: no allocation. Neighbours: worker.ts owns one; server-view.ts asks.
 import type { BufferPool } from "../io/buffer-pool.ts";
 import { committedPages } from "../memory/allocator.ts";

@@ -278,6 +278,7 @@ for (const workers of [1, 2])
     const rare = new Set(["DEL", "RENAME", "COPY", "MOVE", "KEYS", "DEBUG"]);
     let cycles = 0;
     let hits = 0;
+    let cleared = 0;
     for (let i = 0; i < 40_000; i++) {
       const words = program[below(program.length)]!();
       if (rare.has(words[0]!) && next() < (words[0] === "DEL" && words[1]!.startsWith("many") ? 0 : 0.8))
@@ -315,11 +316,19 @@ for (const workers of [1, 2])
         }
         step(shard, next() < 0.3 ? 1 : below(20_000));
         if (next() < 0.02) shard.allocator.giveBack(below(200));
+        // Where nothing may be evicted, clearing moves keys or leaves them.
+        if (next() < 0.5) {
+          const { moved: before } = shard.defrag.mover;
+          if (next() < 0.5) shard.clearing.clearSparse(next() < 0.5);
+          else shard.clearing.clearStretch();
+          cleared += shard.defrag.mover.moved - before;
+        }
       }
       if (i % 2_000 === 0) checkAll(moved);
     }
     for (const { defrag } of moved.keyspace.shards) hits += defrag.mover.moved;
-    console.log(`defrag: ${cycles} cycles, ${hits} blocks moved`);
+    console.log(`defrag: ${cycles} cycles, ${hits} blocks moved, ${cleared} of them by clearing`);
+    expect(cleared).toBeGreaterThan(20);
     expect(cycles).toBeGreaterThan(20);
     expect(hits).toBeGreaterThan(5_000);
     checkAll(moved);

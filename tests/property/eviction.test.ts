@@ -99,6 +99,7 @@ test("eviction: counts and states are right after any history, of two workers", 
   expect(two.eviction.following).toBe(true);
   const model = Array.from({ length: 3 }, () => new Map<number, number>()); // name to deadline
   const size = () => model.reduce((sum, each) => sum + each.size, 0);
+  let cleared = 0;
   for (let step = 0; step < 120_000; step++) {
     const d = chance() < 0.5 ? one : two;
     const db = Math.floor(chance() * 3);
@@ -141,6 +142,15 @@ test("eviction: counts and states are right after any history, of two workers", 
         d.shard.index.relocateLeaf(db, position, mover);
         position = d.shard.index.endOf(d.shard.index.leafOn(db, position));
       }
+    } else if (kind > 0.998) {
+      if (chance() < 0.5) d.shard.clearing.clearStretch();
+      else d.shard.clearing.clearSparse(chance() < 0.5);
+      for (let each = 0; each < 3; each++)
+        for (const name of model[each]!.keys())
+          if (d.shard.look(each, d.at(name)) === 0) {
+            model[each]!.delete(name);
+            cleared++;
+          }
     }
     if (step % 5_000 === 0) {
       one.check();
@@ -149,6 +159,7 @@ test("eviction: counts and states are right after any history, of two workers", 
     }
   }
   one.check();
+  expect(cleared).toBeGreaterThan(1_000);
   expect(one.eviction.heldBytes).toBeLessThan(10_240 + 0.6 * 5_000);
   one.shard.flushAll();
   one.eviction.reset();
