@@ -41,10 +41,13 @@ export class BufferPool {
     if (this.keptBytes + region.bytes <= this.mostKept) {
       this.keptBytes += region.bytes;
       this.free[shift]!.push(region);
-    } else {
-      region.release(0, region.bytes);
-      this.bare[shift]!.push(region);
-    }
+    } else this.strip(region, shift);
+  }
+
+  /** Gives a region's pages back to the system, and keeps its addresses. */
+  private strip(region: Region, shift: number): void {
+    region.release(0, region.bytes);
+    this.bare[shift]!.push(region);
   }
 
   /** Keeps no more than befits a ceiling of so many bytes, 0 for none. */
@@ -54,8 +57,7 @@ export class BufferPool {
       while (this.keptBytes > this.mostKept && this.free[shift]!.length > 0) {
         const region = this.free[shift]!.pop()!;
         this.keptBytes -= region.bytes;
-        region.release(0, region.bytes);
-        this.bare[shift]!.push(region);
+        this.strip(region, shift);
       }
   }
 }

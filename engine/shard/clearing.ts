@@ -1,6 +1,6 @@
 // clearing.ts: frees pages of a shard at once, when new values need some that those which went do not leave: clears a span that
 // is sparsely used by moving what lives there to free slots, or, where that is not enough, pages that follow each other, which
-// values of any size fit, by evicting what is worth little there. As a memcached moves slabs between its classes.
+// values of any size fit, by evicting what is worth little there. As memcached moves slabs between its classes.
 //
 // A hand goes over the page map. What a slot holds does not say what it is: it is a key's record if what would be its key leads,
 // through the index, to this very slot. What is no record (leaves, elements of large collections), or may not go, keeps its span.
